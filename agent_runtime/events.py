@@ -1,0 +1,72 @@
+"""What a streaming caller sees: one class per event, plain frozen data.
+
+`runtime.stream` yields the events of one turn, `runtime.stream_run` those of a whole run. Order within a
+turn: TurnStarted, then ReasoningDelta / TextDelta or CallStarted / CallReady, then TurnFinished.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .messages import Run, ToolCall, ToolResult, Turn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnStarted:
+    """The backbone begins to read; `turn_index` counts from 0 within a run."""
+
+    turn_index: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextDelta:
+    """A piece of the answer, never of the reasoning."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReasoningDelta:
+    """A piece of the model's thinking."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallStarted:
+    """The tool is named; its arguments are being filled."""
+
+    call_id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallReady:
+    """The call is complete and valid."""
+
+    call: ToolCall
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnFinished:
+    """The turn, whole."""
+
+    turn: Turn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultReady:
+    """A tool came back (or failed)."""
+
+    result: ToolResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFinished:
+    """The run, whole."""
+
+    run: Run
+
+
+TurnEvent = TurnStarted | TextDelta | ReasoningDelta | CallStarted | CallReady | TurnFinished
+RunEvent = TurnEvent | ResultReady | RunFinished
