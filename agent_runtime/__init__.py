@@ -1,0 +1,198 @@
+"""The local tool-calling runtime: `AgentRuntime`, tools, deployments, and what they return or raise.
+
+Importing this package is quick and imports neither torch nor transformers; both are imported when a
+model is first used. Names are fetched when they are first asked for (PEP 562).
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .config import DeploymentConfig
+    from .errors import (
+        AgentRuntimeError,
+        BundleError,
+        ClosedError,
+        ConfigError,
+        DeadlineError,
+        MessageError,
+        OverloadedError,
+        PromptTooLongError,
+        RunLimitError,
+        SchemaError,
+        ToolChoiceError,
+        ToolExecutionError,
+        ToolFailed,
+        ToolRejected,
+        ToolTimeout,
+        UnknownTool,
+    )
+    from .events import (
+        CallReady,
+        CallStarted,
+        ReasoningDelta,
+        ResultReady,
+        RunEvent,
+        RunFinished,
+        TextDelta,
+        TurnEvent,
+        TurnFinished,
+        TurnStarted,
+    )
+    from .executor import Answer, Approve, Edit, Reject, ToolExecutor, ToolHooks
+    from .messages import (
+        EvidenceSpan,
+        Message,
+        Plan,
+        Run,
+        SlotDetail,
+        Timings,
+        TokenLogprob,
+        ToolCall,
+        ToolResult,
+        Turn,
+        Usage,
+    )
+    from .runtime import AgentRuntime, embedded_model_folder
+    from .tools import Tool, tool
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "config": ("DeploymentConfig",),
+    "errors": (
+        "AgentRuntimeError",
+        "BundleError",
+        "ClosedError",
+        "ConfigError",
+        "DeadlineError",
+        "MessageError",
+        "OverloadedError",
+        "PromptTooLongError",
+        "RunLimitError",
+        "SchemaError",
+        "ToolChoiceError",
+        "ToolExecutionError",
+        "ToolFailed",
+        "ToolRejected",
+        "ToolTimeout",
+        "UnknownTool",
+    ),
+    "events": (
+        "CallReady",
+        "CallStarted",
+        "ReasoningDelta",
+        "ResultReady",
+        "RunEvent",
+        "RunFinished",
+        "TextDelta",
+        "TurnEvent",
+        "TurnFinished",
+        "TurnStarted",
+    ),
+    "executor": ("Answer", "Approve", "Edit", "Reject", "ToolExecutor", "ToolHooks"),
+    "messages": (
+        "EvidenceSpan",
+        "Message",
+        "Plan",
+        "Run",
+        "SlotDetail",
+        "Timings",
+        "TokenLogprob",
+        "ToolCall",
+        "ToolResult",
+        "Turn",
+        "Usage",
+    ),
+    "runtime": ("AgentRuntime", "embedded_model_folder"),
+    "tools": ("Tool", "tool"),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def _check_heads_is_our_sibling() -> None:
+    """`heads` is a common name: say clearly when another package answers to it.
+
+    Without this a user's own `heads/` in the working folder ends in `No module named 'heads.bundle'`.
+    """
+    ours = Path(__file__).resolve().parent.parent / "heads"
+    spec = importlib.util.find_spec("heads")
+    places = [] if spec is None else list(spec.submodule_search_locations or [spec.origin])
+    if ours not in (Path(place).resolve() for place in places if place):
+        found = f"'heads' is {places[0]}" if places else "no package 'heads' was found"
+        raise ImportError(
+            f"agent_runtime needs its own package 'heads' at {ours}, but {found}: "
+            "rename yours or take its folder off the import path, or reinstall smolcall"
+        )
+
+
+_check_heads_is_our_sibling()
+
+
+def __getattr__(name: str) -> Any:
+    module = _HOME_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{module}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME_OF})
+
+
+__all__ = [
+    "AgentRuntime",
+    "AgentRuntimeError",
+    "Answer",
+    "Approve",
+    "BundleError",
+    "CallReady",
+    "CallStarted",
+    "ClosedError",
+    "ConfigError",
+    "DeadlineError",
+    "DeploymentConfig",
+    "Edit",
+    "EvidenceSpan",
+    "Message",
+    "MessageError",
+    "OverloadedError",
+    "Plan",
+    "PromptTooLongError",
+    "ReasoningDelta",
+    "Reject",
+    "ResultReady",
+    "Run",
+    "RunEvent",
+    "RunFinished",
+    "RunLimitError",
+    "SchemaError",
+    "SlotDetail",
+    "TextDelta",
+    "Timings",
+    "TokenLogprob",
+    "Tool",
+    "ToolCall",
+    "ToolChoiceError",
+    "ToolExecutionError",
+    "ToolExecutor",
+    "ToolFailed",
+    "ToolHooks",
+    "ToolRejected",
+    "ToolResult",
+    "ToolTimeout",
+    "Turn",
+    "TurnEvent",
+    "TurnFinished",
+    "TurnStarted",
+    "UnknownTool",
+    "Usage",
+    "embedded_model_folder",
+    "tool",
+]
