@@ -1,0 +1,57 @@
+"""What the README shows, run: its Python blocks, its commands, its links."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PYTHON_BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+SMOLCALL_COMMANDS = [
+    line.removeprefix("$ ").strip()
+    for block in re.findall(r"```console\n(.*?)```", README, flags=re.DOTALL)
+    for line in block.splitlines()
+    if line.startswith("$ smolcall ")
+]
+
+
+@pytest.mark.parametrize("code", [pytest.param(code, id=f"block-{n}") for n, code in enumerate(PYTHON_BLOCKS)])
+def test_python_block_runs(code: str, tmp_path: Path) -> None:
+    script = tmp_path / "block.py"
+    script.write_text(code, encoding="utf-8")
+
+    result = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=100, cwd=tmp_path, check=False
+    )
+
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("command", [pytest.param(command, id=command[:60]) for command in SMOLCALL_COMMANDS])
+def test_smolcall_command_succeeds(command: str) -> None:
+    arguments = [sys.executable, "-m", "agent_runtime", *shlex.split(command)[1:]]
+
+    result = subprocess.run(arguments, capture_output=True, text=True, timeout=100, cwd=ROOT, check=False)
+
+    assert result.returncode == 0, result.stderr
+
+
+def test_links_into_the_repository_exist() -> None:
+    targets = re.findall(r"\]\((?!https?://|#)([^)#]+)", README)
+
+    missing = [target for target in targets if not (ROOT / target).exists()]
+
+    assert not missing
+
+
+def test_make_targets_of_the_readme_exist() -> None:
+    known = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
+    named = set(re.findall(r"\bmake ([a-z-]+)", README))
+
+    assert named <= known
