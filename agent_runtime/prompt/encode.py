@@ -87,7 +87,7 @@ class TextEncoder:
         """Tokens of a call, every piece on its own; a literal next to a call tag is still on its own."""
         ids: list[int] = []
         for piece in pieces:
-            if piece.is_control:
+            if piece.kind == "control":
                 ids.append(self.control_id(piece.text))
             else:
                 ids.extend(self.encode_text(piece.text).ids)

@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeGuard
 
-from ..scaffold.canonical import canonical_json, resolve_reference
+from .schema_order import resolve_reference
 
 Schema = Mapping[str, Any]
 
@@ -100,7 +100,7 @@ class _SignatureWriter:
         default = schema.get("default") if isinstance(schema, Mapping) else None
         if default is None:  # absent, or null, which says nothing
             return shown
-        written = canonical_json(default)
+        written = _json(default)
         return f"{shown} = {written}" if len(written) <= self._limit else shown
 
     def _type(self, schema: Any, *, is_definition: bool = False) -> str:
@@ -111,9 +111,9 @@ class _SignatureWriter:
             return self._named.setdefault(reference, self._fresh_name(reference))
         schema = _merged(schema, self._root)
         if "const" in schema:
-            return canonical_json(schema["const"])
+            return _json(schema["const"])
         if isinstance(schema.get("enum"), Sequence):
-            return " | ".join(canonical_json(value) for value in schema["enum"])
+            return " | ".join(_json(value) for value in schema["enum"])
         for keyword in ("anyOf", "oneOf"):
             if isinstance(schema.get(keyword), Sequence) and schema[keyword]:
                 return self._union(schema, keyword)
@@ -185,6 +185,10 @@ class _SignatureWriter:
         return "{" + ", ".join(members) + "}" if members else "object"
 
 
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
 def shortened(text: str, limit: int) -> str:
     """The text on one line: as many whole sentences as fit the limit, or the words that do, and `...`."""
     text = " ".join(text.split())
@@ -200,7 +204,7 @@ def shortened(text: str, limit: int) -> str:
 
 def _shown_name(name: str, is_required: bool) -> str:
     is_plain = bool(name) and all(character.isalnum() or character in _MARKS for character in name)
-    return (name if is_plain else canonical_json(name)) + ("" if is_required else "?")
+    return (name if is_plain else _json(name)) + ("" if is_required else "?")
 
 
 def _properties(schema: Schema) -> Iterator[tuple[str, Any, bool]]:
@@ -229,15 +233,15 @@ def _bounds(schema: Schema, *, is_integer: bool) -> str:
         high, below = min([below - 1, *filter(_is_number, [high])]), None
     shown = ""
     if _is_number(low) and _is_number(high):
-        shown = f" {canonical_json(low)}..{canonical_json(high)}"
+        shown = f" {_json(low)}..{_json(high)}"
     elif _is_number(low):
-        shown = f" >={canonical_json(low)}"
+        shown = f" >={_json(low)}"
     elif _is_number(high):
-        shown = f" <={canonical_json(high)}"
-    shown += f" >{canonical_json(above)}" if _is_number(above) else ""
-    shown += f" <{canonical_json(below)}" if _is_number(below) else ""
+        shown = f" <={_json(high)}"
+    shown += f" >{_json(above)}" if _is_number(above) else ""
+    shown += f" <{_json(below)}" if _is_number(below) else ""
     step = schema.get("multipleOf")
-    return shown + (f" step {canonical_json(step)}" if _is_number(step) else "")
+    return shown + (f" step {_json(step)}" if _is_number(step) else "")
 
 
 def _is_number(value: Any) -> TypeGuard[int | float]:

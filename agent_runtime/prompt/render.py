@@ -21,6 +21,7 @@ from ..scaffold.canonical import Piece, call_pieces
 from .encode import Encoded, HasBackend, TextEncoder, speakable, text_encoder
 from .format import PromptFormat
 from .listing import OfferedTool, json_line, signature_lines
+from .schema_order import ordered_arguments
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +170,7 @@ class _Page:
 
     def call(self, pieces: Sequence[Piece]) -> None:
         for piece in pieces:
-            if piece.is_control:
+            if piece.kind == "control":
                 self.template(piece.text)
             else:
                 self.text(piece.text)
@@ -306,7 +307,7 @@ def _write_reply(
     for number, call in enumerate(message.tool_calls):
         if number or message.content:
             page.template(format.calls_joint)
-        page.call(call_pieces(call.name, call.arguments, parameters.get(call.name)))
+        page.call(call_pieces(call.name, ordered_arguments(call.arguments, parameters.get(call.name, {}))))
     page.template(format.message_close)
 
 
