@@ -1,0 +1,85 @@
+"""Reading the domain grammar (`domains.txt`; its first lines say how it is written)."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from typing import NamedTuple
+
+FAMILIES = {
+    "calc": ("calculate", "compute", "find", "determine", "work out", "get", "evaluate", "estimate"),
+    "get": ("get", "fetch", "retrieve", "look up", "find", "show", "check"),
+    "search": ("search", "find", "look for", "list"),
+}
+
+
+class ParameterRule(NamedTuple):
+    """A parameter as the grammar has it, before its name, format and phrasing are drawn."""
+
+    names: tuple[str, ...]
+    kind: str
+    argument: str
+    is_required: bool
+    default: str | None
+    phrases: tuple[str, ...]
+
+
+class Action(NamedTuple):
+    """Something a tool can do."""
+
+    domain: str
+    family: str
+    verbs: tuple[str, ...]
+    object: str
+    parameters: tuple[ParameterRule, ...]
+
+
+def split_outside(text: str, separator: str) -> list[str]:
+    """Split where the separator is not inside parentheses."""
+    parts, depth, start, position = [], 0, 0, 0
+    while position < len(text):
+        character = text[position]
+        depth += (character == "(") - (character == ")")
+        if depth == 0 and text.startswith(separator, position):
+            parts.append(text[start:position])
+            position += len(separator)
+            start = position
+        else:
+            position += 1
+    parts.append(text[start:])
+    return [part.strip() for part in parts if part.strip()]
+
+
+def parse_kind(text: str) -> tuple[str, str]:
+    """`name(argument)` or `name`."""
+    name, bracket, rest = text.partition("(")
+    return name, rest[: rest.rindex(")")] if bracket else ""
+
+
+def parse_parameter(text: str) -> ParameterRule:
+    """`name|other?default=kind(argument)~phrase/phrase`."""
+    head, _, body = text.partition("=")
+    kind_text, *phrases = split_outside(body, "~")
+    names, question, default = head.partition("?")
+    kind, argument = parse_kind(kind_text)
+    said = tuple(p for p in phrases[0].split("/") if "{}" in p) if phrases else ()
+    return ParameterRule(tuple(names.split("|")), kind, argument, not question, default or None, said)
+
+
+@cache
+def actions() -> tuple[Action, ...]:
+    """Every action of the grammar."""
+    read = []
+    domain = ""
+    for line in files(__package__).joinpath("domains.txt").read_text(encoding="utf8").splitlines():
+        line = line.strip()
+        if not line or line.startswith("#"):
+            continue
+        if line.startswith("["):
+            domain = line.strip("[]")
+            continue
+        verbs, thing, *rest = (part.strip() for part in line.split(" ; "))
+        parameters = tuple(parse_parameter(part) for part in split_outside(rest[0], ", ")) if rest else ()
+        family = verbs if verbs in FAMILIES else "do"
+        read.append(Action(domain, family, FAMILIES.get(verbs) or tuple(verbs.split("|")), thing, parameters))
+    return tuple(read)

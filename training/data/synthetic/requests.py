@@ -1,0 +1,220 @@
+"""How people ask: a tool and values become the pieces of a request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import words as w
+from .draw import Draw
+from .kinds import Copy, Piece, Said
+from .tools import DrawnTool, Parameter
+
+OPENERS = ("{Goal}.", "{Goal}.", "{Goal}", "Please {goal}.", "Can you {goal}?", "Could you {goal}?", "Could you please {goal}?",
+           "I need to {goal}.", "I want to {goal}.", "I'd like to {goal}.", "Help me {goal}.", "{Goal}, please.",
+           "Hey, {goal}.", "I want you to {goal}.", "Would you {goal} for me?", "I need you to {goal}.", "Hi! Can you {goal}?",
+           "{Goal} for me.", "Go ahead and {goal}.", "How can I {goal}?", "Let's {goal}.", "My task is to {goal}.")
+QUESTIONS = ("What is {thing}?", "What is {thing}?", "What's {thing}?", "Can you tell me {thing}?", "Tell me {thing}.", "Give me {thing}.",
+             "I need {thing}.", "I want to know {thing}.", "Could you give me {thing}?", "What would be {thing}?", "Do you know {thing}?",
+             "I'm looking for {thing}.", "Show me {thing}.")
+CONTEXTS = ("I'm working on my homework.", "I have a quick question.", "My boss asked me for this.", "I'm preparing a presentation.",
+            "We are planning something for next month.", "It's a bit urgent.", "I hope you can help me.", "Hello!", "Hi there.",
+            "Good morning.", "I was talking to {person} about this.", "I'm at the office right now.", "My friend {person} recommended this.",
+            "Last week I tried it by hand and failed.", "I'm new to this.", "This is for a report on {topic}.",
+            "I've been reading about {topic} lately.", "Thanks for the help earlier.", "I'm in a hurry.", "One more thing.")
+
+
+def sample_value(draw: Draw, parameter: Parameter) -> Said:
+    """A value of the parameter; never the default by accident (that is drawn on purpose elsewhere)."""
+    return parameter.kind.sample(draw)
+
+
+def choose_values(draw: Draw, tool: DrawnTool, *, optional_rate: float = 0.3) -> dict[str, Said]:
+    """Values for all required parameters and some optional ones, in schema order."""
+    given: dict[str, Said] = {}
+    for parameter in tool.parameters:
+        if parameter.is_required or draw.chance(optional_rate):
+            given[parameter.name] = sample_value(draw, parameter)
+    return given
+
+
+def value_pieces(parameter: Parameter, said: Said, call: int) -> list[Piece]:
+    """The value's pieces with paths made absolute: `call:parameter.path`."""
+    return [piece if isinstance(piece, str) else
+            Copy(f"{call}:{parameter.name}.{piece.path}" if piece.path else f"{call}:{parameter.name}", piece.text)
+            for piece in said[1]]
+
+
+def _starts_relative(pieces: list[Piece]) -> bool:
+    first = pieces[0] if isinstance(pieces[0], str) else pieces[0].text
+    return first.startswith(("today", "tomorrow", "yesterday", "in ", "the day after", "a week from"))
+
+
+def _phrase(draw: Draw, parameter: Parameter, pieces: list[Piece]) -> list[Piece] | None:
+    """The value hung on by a phrase of its own, or None."""
+    if not parameter.phrases:
+        return None
+    before, _, after = draw.pick(parameter.phrases).partition("{}")
+    if before in ("on ", "for ", "leaving on ") and _starts_relative(pieces):
+        before = ""
+    if isinstance(pieces[0], str) and before.endswith("a ") and pieces[0][:1] in "aeiou" and before != "a ":
+        before = before[:-1] + "n "
+    return [before, *pieces, after]
+
+
+def _named(draw: Draw, form: int, parameter: Parameter, pieces: list[Piece], *, is_first: bool) -> list[Piece]:
+    label = parameter.label
+    if form == 0:
+        return [f"with {label} " if is_first else f"{label} ", *pieces]
+    if form == 1:
+        article = "" if len(label) < 3 or label.endswith("s") or parameter.kind.schema["type"] == "array" else (
+            "an " if label[0] in "aeiou" else "a ")
+        return [f"with {article}{label} of " if is_first else f"{article}{label} of ", *pieces]
+    if form == 2:
+        return [f"({label} = " if is_first else f"{label} = ", *pieces]
+    if form == 3:
+        return [f"where {label} is " if is_first else f"{label} is ", *pieces]
+    return [f"using {label} " if is_first else f"{label} ", *pieces]
+
+
+def say_values(draw: Draw, tool: DrawnTool, given: dict[str, Said], call: int) -> list[Piece]:
+    """All values as adverbials: " with a base of 10 and a height of 5 in cm"."""
+    parameters = [p for p in tool.parameters if p.name in given]
+    if draw.chance(0.3):
+        parameters = draw.shuffled(parameters)
+    named: list[tuple[Parameter, list[Piece]]] = []
+    said: list[Piece] = []
+    late: list[list[Piece]] = []
+    for parameter in parameters:
+        pieces = value_pieces(parameter, given[parameter.name], call)
+        phrase = _phrase(draw, parameter, pieces) if draw.chance(0.93) else None
+        if phrase is None:
+            if parameter.kind.is_self_explaining:
+                phrase = pieces
+            else:
+                named.append((parameter, pieces))
+                continue
+        if parameter.kind.is_self_explaining:
+            late.append(phrase)
+        else:
+            said += [" ", *phrase]
+    if named:
+        form = draw.between(0, 4)
+        for number, (parameter, pieces) in enumerate(named):
+            said.append(" " if not number else (" and " if number == len(named) - 1 else ", "))
+            said += _named(draw, form, parameter, pieces, is_first=not number)
+        if form == 2:
+            said.append(")")
+    for phrase in late:
+        said += [draw.pick((", ", ", ", " ")), *phrase]
+    return said
+
+
+def _sentence(draw: Draw, form: int, parameter: Parameter, pieces: list[Piece]) -> list[Piece]:
+    label = parameter.label
+    if form == 0:
+        return [f" The {label} is ", *pieces, "."]
+    if form == 1:
+        return [f" {label[0].upper() + label[1:]}: ", *pieces, "."]
+    if form == 2:
+        return [f" The {label} should be ", *pieces, "."]
+    return [" Use ", *pieces, f" as the {label}." if label[0] not in "0" else "."]
+
+
+def _flag_word(parameter: Parameter, said: Said, draw: Draw) -> list[Piece]:
+    if parameter.kind.is_self_explaining:
+        return [draw.pick(("true", "yes") if said[0] else ("false", "no"))]
+    return []
+
+
+def _split_opener(draw: Draw, tool: DrawnTool) -> tuple[str, str]:
+    """The text before and after the values."""
+    thing = tool.action.object
+    verb = "look for" if tool.verb == "search" else tool.verb
+    if tool.action.family in ("calc", "get") and draw.chance(0.5):
+        opener = draw.pick(QUESTIONS)
+        before, _, after = opener.partition("{thing}")
+        return before + thing, after
+    opener = draw.pick(OPENERS)
+    goal = f"{verb} {thing}"
+    key = "{Goal}" if "{Goal}" in opener else "{goal}"
+    before, _, after = opener.partition(key)
+    return before + (goal[0].upper() + goal[1:] if key == "{Goal}" else goal), after
+
+
+def context(draw: Draw) -> str:
+    """A sentence that leads up to a request and says nothing the call needs."""
+    return draw.pick(CONTEXTS).format(person=draw.pick(w.FIRST_NAMES), topic=draw.pick(w.TOPICS))
+
+
+def say_request(draw: Draw, tool: DrawnTool, given: dict[str, Said], call: int = 0) -> list[Piece]:
+    """A whole request for one call."""
+    before, after = _split_opener(draw, tool)
+    roll = draw.random()
+    if roll < 0.72 or not given:
+        pieces: list[Piece] = [before, *say_values(draw, tool, given, call), after]
+    elif roll < 0.9:
+        form = draw.between(0, 3)
+        parameters = [p for p in tool.parameters if p.name in given]
+        in_line = {p.name: given[p.name] for p in parameters if draw.chance(0.4) or p.kind.is_self_explaining}
+        pieces = [before, *say_values(draw, tool, in_line, call), after or "."]
+        for parameter in parameters:
+            if parameter.name not in in_line:
+                pieces += _sentence(draw, form if draw.chance(0.8) else draw.between(0, 3), parameter,
+                                    value_pieces(parameter, given[parameter.name], call))
+    else:
+        pieces = [before, draw.pick((": ", " with ", " using ", ". "))]
+        form = draw.pick(("{}={}", "{}: {}", "{} = {}", "{} {}"))
+        between = draw.pick((", ", ", ", "; ", "\n- "))
+        if between == "\n- ":
+            pieces = [before, ":\n- "]
+        by_name = draw.chance(0.4)
+        for number, parameter in enumerate(p for p in tool.parameters if p.name in given):
+            said = given[parameter.name]
+            pieces.append(between if number else "")
+            pieces.append(form.partition("{}")[0] + (parameter.name if by_name else parameter.label)
+                          + form.removeprefix("{}").removesuffix("{}"))
+            pieces += _flag_word(parameter, said, draw) or value_pieces(parameter, said, call)
+    if draw.chance(0.15):
+        pieces = [context(draw), " ", *pieces]
+    return pieces
+
+
+def add_noise(draw: Draw, pieces: list[Piece]) -> list[Piece]:
+    """Lower case, lost punctuation and typing slips, in the text around the values only."""
+    is_lower = draw.chance(0.6)
+    noisy: list[Piece] = []
+    for piece in pieces:
+        if isinstance(piece, str) and piece:
+            if is_lower and piece.istitle() is False:
+                piece = piece.lower() if not any(mark in piece for mark in "$€£") else piece
+            if len(piece) > 12 and draw.chance(0.25):
+                at = draw.between(4, len(piece) - 4)
+                if piece[at].isalpha() and piece[at + 1].isalpha():
+                    piece = piece[:at] + piece[at + 1] + piece[at] + piece[at + 2:]
+        noisy.append(piece)
+    if noisy and isinstance(noisy[-1], str) and draw.chance(0.6):
+        noisy[-1] = noisy[-1].rstrip(".?!")
+    return noisy
+
+
+def write(pieces: list[Piece]) -> tuple[str, dict[str, tuple[int, int]]]:
+    """The text of the pieces, and where each copied value stands in it."""
+    text: list[str] = []
+    spans: dict[str, tuple[int, int]] = {}
+    position = 0
+    for piece in pieces:
+        if isinstance(piece, str):
+            part = piece
+        else:
+            part = piece.text
+            spans.setdefault(piece.path, (position, position + len(part)))
+        if position == 0 and part and isinstance(piece, str):
+            part = part.lstrip(" ")
+        text.append(part)
+        position += len(part)
+    return "".join(text), spans
+
+
+def arguments_of(given: dict[str, Said]) -> dict[str, Any]:
+    """The call's arguments, in schema order."""
+    return {name: said[0] for name, said in given.items()}

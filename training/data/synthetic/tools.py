@@ -1,0 +1,241 @@
+"""Drawing a tool from an action: its name, its parameters' names, descriptions, bounds and defaults."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from .draw import Draw
+from .grammar import Action, ParameterRule, parse_parameter, split_outside
+from .kinds import Kind, Piece, Said, draw_kind, rebase
+from .naming import STYLES, arbitrary_name, content_words, humanise, parameter_name, tool_name
+
+
+@dataclass(slots=True)
+class Parameter:
+    """One drawn parameter."""
+
+    name: str
+    label: str
+    kind: Kind
+    description: str
+    is_required: bool
+    default: Any = None
+    has_default: bool = False
+    phrases: tuple[str, ...] = ()
+    rule_name: str = ""
+
+
+@dataclass(slots=True)
+class DrawnTool:
+    """One drawn tool, as a schema and as something people ask for."""
+
+    action: Action
+    name: str
+    verb: str
+    description: str
+    parameters: list[Parameter]
+    extra: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The tool as it is offered."""
+        properties: dict[str, Any] = {}
+        for parameter in self.parameters:
+            schema = dict(parameter.kind.schema)
+            if parameter.description:
+                schema["description"] = parameter.description
+            if parameter.has_default:
+                schema["default"] = parameter.default
+            properties[parameter.name] = schema
+        schema = {"type": "object", "properties": properties,
+                  "required": [parameter.name for parameter in self.parameters if parameter.is_required]}
+        return {"name": self.name, "description": self.description, "parameters": schema}
+
+
+def third_person(verb: str) -> str:
+    """`book` -> `Books`, `look up` -> `Looks up`, `search` -> `Searches`."""
+    first, space, rest = verb.partition(" ")
+    if first.endswith(("s", "sh", "ch", "x", "z", "o")):
+        first += "es"
+    elif first.endswith("y") and first[-2] not in "aeiou":
+        first = first[:-1] + "ies"
+    else:
+        first += "s"
+    return first + space + rest
+
+
+def _describe_tool(draw: Draw, action: Action, verb: str, parameters: list[Parameter]) -> str:
+    thing = action.object
+    if verb == "search":
+        verb = "search for"
+    said = f"{verb} {thing}"
+    third = f"{third_person(verb)} {thing}"
+    roll = draw.random()
+    required = [parameter.label for parameter in parameters if parameter.is_required]
+    given = " and ".join(required[:3])
+    if roll < 0.3:
+        text = said
+    elif roll < 0.5:
+        text = third
+    elif roll < 0.62 and given:
+        text = f"{said} {draw.pick(('given', 'based on', 'from', 'using', 'for a given'))} {given}"
+    elif roll < 0.7:
+        text = f"this {draw.pick(('function', 'tool', 'endpoint', 'method', 'API'))} {third}"
+    elif roll < 0.78:
+        text = f"use this to {said}"
+    elif roll < 0.86 and action.family in ("calc", "get"):
+        text = f"{draw.pick(('returns', 'provides', 'gives'))} {thing}"
+    else:
+        extra = draw.pick(("Returns JSON.", "Values must be typed as declared.", "Optional arguments may be left out.",
+                           f"Part of the {action.domain} service.", "Results are rounded.", "Fails if nothing matches.",
+                           f"Belongs to {action.domain}."))
+        text = f"{third}. {extra}".rstrip(".")
+    return text[0].upper() + text[1:] + ("." if draw.chance(0.8) else "")
+
+
+def subject_of(action: Action) -> str:
+    """The thing whose attributes the parameters are: `the area of a triangle` -> `triangle`."""
+    text = action.object
+    if " of " in text and action.family in ("calc", "get"):
+        text = text.rsplit(" of ", 1)[1]
+    words = text.split(" ")
+    if words[0] in ("a", "an", "the", "my"):
+        words = words[1:]
+    for number, word in enumerate(words):
+        if word in ("on", "in", "from", "to", "with", "at", "for", "by"):
+            words = words[:number]
+            break
+    return " ".join(words)
+
+
+def _describe_parameter(draw: Draw, rule: ParameterRule, label: str, kind: Kind, subject: str, shown: Any, has_default: bool) -> str:
+    roll = draw.random()
+    if roll < 0.3:
+        text = f"the {label} of the {subject}"
+    elif roll < 0.55:
+        text = f"the {label}"
+    elif roll < 0.7:
+        text = label
+    elif roll < 0.8:
+        text = f"the {label} to use"
+    elif roll < 0.9:
+        text = f"{label} for the {subject}"
+    else:
+        text = f"specifies the {label}"
+    if kind.schema["type"] == "boolean":
+        text = draw.pick((f"whether {label} applies", f"true for {label}", f"{label} or not", f"set to true for {label}"))
+    elif kind.schema["type"] == "array":
+        text = f"list of {label}" if roll < 0.5 else text
+    if kind.hint:
+        hint = kind.hint
+        text += draw.pick((", {}", " ({})", " {}", ". {}")).format(hint)
+    text = text[0].upper() + text[1:]
+    if not rule.is_required:
+        roll = draw.random()
+        if has_default and roll < 0.7:
+            text += draw.pick((". Default is {}", " (defaults to {})", ". Defaults to {}", ". Optional. Default is {}", " (default: {})")).format(
+                json.dumps(shown) if not isinstance(shown, str) else draw.pick((f"'{shown}'", shown)))
+        elif roll < 0.85:
+            text = draw.pick((f"{text} (optional)", f"Optional. {text}", f"{text}. Optional", f"Optional {text[0].lower()}{text[1:]}"))
+    return text + ("." if draw.chance(0.75) else "")
+
+
+def _default_of(rule: ParameterRule, kind: Kind) -> tuple[Any, bool]:
+    if rule.default is None:
+        return None, False
+    kind_type = kind.schema["type"]
+    if kind_type in ("integer", "number"):
+        return json.loads(rule.default), True
+    if kind_type == "string":
+        options = kind.schema.get("enum")
+        if options is None:
+            return (rule.default, True) if rule.kind != "enum" else (None, False)
+        matches = [option for option in options if str(option).lower().replace(" ", "_") == rule.default.lower()]
+        return (matches[0], True) if matches else (None, False)
+    return None, False
+
+
+def objects_kind(draw: Draw, argument: str) -> Kind:
+    """A list of objects of two or three plain fields."""
+    fields = [(rule, draw.pick(rule.names), draw_kind(draw, rule.kind, rule.argument))
+              for rule in map(parse_parameter, split_outside(argument, ","))]
+    schema = {"type": "array", "items": {"type": "object", "properties": {name: kind.schema for _, name, kind in fields},
+                                         "required": [name for _, name, _ in fields]}}
+
+    def one(d: Draw) -> Said:
+        value: dict[str, Any] = {}
+        said: list[tuple[str, list[Piece]]] = []
+        for _, name, kind in fields:
+            inner, pieces = kind.sample(d)
+            value[name] = inner
+            said.append((humanise(name), rebase(pieces, name)))
+        if len(said) == 2 and fields[1][2].schema["type"] == "integer" and d.chance(0.7):
+            if value[fields[1][1]] == 1 and d.chance(0.5):
+                return value, [d.pick(("one ", "a ")), *said[0][1]]
+            return value, [*said[1][1], d.pick((" ", " x ", " of the ")), *said[0][1]]
+        joined: list[Piece] = list(said[0][1])
+        for number, (label, pieces) in enumerate(said[1:]):
+            joined += [" (" if not number else ", ", f"{label} ", *pieces]
+        return value, [*joined, ")"]
+
+    def sample(d: Draw) -> Said:
+        values, pieces = [], []
+        count = d.between(1, 3)
+        for number in range(count):
+            value, said = one(d)
+            values.append(value)
+            if number:
+                pieces.append(" and " if number == count - 1 else ", ")
+            pieces += rebase(said, str(number))
+        return values, pieces
+
+    return Kind(schema, sample)
+
+
+def draw_parameter(draw: Draw, rule: ParameterRule, style: str, subject: str, *, is_arbitrary: bool) -> Parameter:
+    """One parameter from its rule."""
+    kind = objects_kind(draw, rule.argument) if rule.kind == "objects" else draw_kind(draw, rule.kind, rule.argument)
+    chosen = rule.names[0] if draw.chance(0.5) else draw.pick(rule.names)
+    label = humanise(chosen) if len(chosen) > 1 else humanise(draw.pick(rule.names))
+    default, has_default = _default_of(rule, kind)
+    has_default = has_default and draw.chance(0.8)
+    description = _describe_parameter(draw, rule, label, kind, subject, default, has_default)
+    if draw.chance(0.07) and not kind.hint and not is_arbitrary and len(chosen) > 1:
+        description = ""
+    name = arbitrary_name(draw, "snake", draw.between(1, 2)) if is_arbitrary else parameter_name(style, chosen)
+    phrases = rule.phrases or kind.phrases
+    shows_default = has_default and draw.chance(0.55)
+    return Parameter(name, label, kind, description, rule.is_required, default, shows_default, phrases, rule.names[0])
+
+
+def draw_tool(draw: Draw, action: Action, *, verb: str | None = None) -> DrawnTool:
+    """A tool for an action: named after it in most draws, arbitrarily in the others."""
+    style = draw.pick(STYLES)
+    verb = verb or draw.pick(action.verbs)
+    is_arbitrary = draw.chance(0.15)
+    has_arbitrary_parameters = draw.chance(0.08)
+    subject = subject_of(action)
+    rules = list(action.parameters)
+    if draw.chance(0.4):
+        rules = [rule for rule in rules if rule.is_required or draw.chance(0.5)]
+    if draw.chance(0.15):
+        rules = draw.shuffled(rules)
+    parameters: list[Parameter] = []
+    seen: set[str] = set()
+    for rule in rules:
+        parameter = draw_parameter(draw, rule, style, subject, is_arbitrary=has_arbitrary_parameters)
+        while parameter.name in seen:
+            parameter.name = f"{parameter.name}_{len(seen)}"
+        seen.add(parameter.name)
+        parameters.append(parameter)
+    if is_arbitrary:
+        name = arbitrary_name(draw, style, draw.between(2, 3))
+    else:
+        name = tool_name(draw, style, verb, action.object, action.domain)
+    return DrawnTool(action, name, verb, _describe_tool(draw, action, verb, parameters), parameters)
+
+
+def shares_words(action: Action, other: Action) -> bool:
+    """Whether two actions speak of some of the same things."""
+    return bool(set(content_words(action.object)) & set(content_words(other.object)))
