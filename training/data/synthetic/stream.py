@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -13,6 +12,7 @@ from agent_runtime.messages import EvidenceSpan
 from ..example import Example, ValuePath, leaves
 from . import replies, requests
 from . import words as w
+from .composed import composed_action, is_held_out, near_misses
 from .draw import Draw
 from .grammar import Action, actions
 from .kinds import Piece, Said
@@ -62,13 +62,17 @@ class Conversation:
 @cache
 def _actions_of(split: Split) -> tuple[Action, ...]:
     """Actions are held out whole: an action of dev is never the target in train."""
-    chosen = []
-    for action in actions():
-        digest = hashlib.blake2b(f"{action.domain}/{action.verbs}/{action.object}".encode(), digest_size=4).digest()
-        is_dev = int.from_bytes(digest, "big") % _DEV_SHARE == 0
-        if is_dev == (split == "dev"):
-            chosen.append(action)
-    return tuple(chosen)
+    return tuple(action for action in actions() if is_held_out(action, _DEV_SHARE) == (split == "dev"))
+
+
+def _draw_action(draw: Draw, split: Split) -> Action:
+    """An action of the grammar, or a composed one."""
+    if draw.chance(0.55):
+        return draw.pick(_actions_of(split))
+    while True:
+        action = composed_action(draw)
+        if is_held_out(action, _DEV_SHARE) == (split == "dev"):
+            return action
 
 
 @cache
@@ -82,11 +86,14 @@ def _distractors(draw: Draw, tools: list[DrawnTool], split: Split, count: int) -
     names = {tool.name for tool in tools}
     used = {tool.action for tool in tools}
     found: list[DrawnTool] = []
-    near = [other for tool in tools for other in _neighbours(tool.action, split) if other not in used]
+    known = _actions_of(split)
+    near: list[Action] = []
+    for tool in tools:
+        near += _neighbours(tool.action, split) if tool.action in known else near_misses(draw, tool.action, count)
     for _ in range(count * 3):
         if len(found) == count:
             break
-        action = draw.pick(near) if near and draw.chance(0.7) else draw.pick(_actions_of(split))
+        action = draw.pick(near) if near and draw.chance(0.7) else _draw_action(draw, split)
         if action in used:
             continue
         used.add(action)
@@ -109,7 +116,7 @@ Lesson = Callable[[Draw, Split], tuple[list[DrawnTool], Conversation]]
 
 
 def _single(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
-    tool = draw_tool(draw, draw.pick(_actions_of(split)))
+    tool = draw_tool(draw, _draw_action(draw, split))
     given = requests.choose_values(draw, tool)
     talk = Conversation(draw)
     talk.user(requests.say_request(draw, tool, given))
@@ -118,7 +125,7 @@ def _single(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
 
 
 def _parallel(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
-    tool = draw_tool(draw, draw.pick([a for a in (draw.pick(_actions_of(split)) for _ in range(4)) if a.parameters]))
+    tool = draw_tool(draw, _draw_action(draw, split))
     count = 2 if draw.chance(0.6) else draw.between(3, 4)
     first = requests.choose_values(draw, tool, optional_rate=0.15) or requests.choose_values(draw, tool, optional_rate=1)
     givens = [first]
@@ -143,8 +150,8 @@ def _parallel(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
 def _several(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
     count = 2 if draw.chance(0.65) else 3
     tools: list[DrawnTool] = []
-    for action in draw.sample(_actions_of(split), count):
-        tool = draw_tool(draw, action)
+    for _ in range(count):
+        tool = draw_tool(draw, _draw_action(draw, split))
         if all(tool.name != other.name for other in tools):
             tools.append(tool)
     calls = [(tool, requests.choose_values(draw, tool, optional_rate=0.2)) for tool in tools]
@@ -160,7 +167,7 @@ def _several(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
 
 
 def _missing(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
-    tool = draw_tool(draw, draw.pick(_actions_of(split)))
+    tool = draw_tool(draw, _draw_action(draw, split))
     given = requests.choose_values(draw, tool, optional_rate=0.15)
     required = [p for p in tool.parameters if p.is_required]
     left_out = draw.sample(required, 1 if draw.chance(0.8) else 2)
@@ -184,14 +191,13 @@ def _missing(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
 
 
 def _none_fits(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
-    action = draw.pick(_actions_of(split))
-    tool = draw_tool(draw, action)
+    tool = draw_tool(draw, _draw_action(draw, split))
     given = requests.choose_values(draw, tool)
     talk = Conversation(draw)
     talk.user(requests.say_request(draw, tool, given))
     talk.say("assistant", draw.pick(replies.NO_TOOL))
     count = 1 if draw.chance(0.6) else draw.between(2, 5)
-    return _distractors(draw, [tool], split, count) or [draw_tool(draw, draw.pick(_actions_of(split)))], talk
+    return _distractors(draw, [tool], split, count) or [draw_tool(draw, _draw_action(draw, split))], talk
 
 
 def _chat(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
@@ -205,7 +211,7 @@ def _chat(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
         talk.say("user", question.format(*fact))
         reply = answer.format(*fact)
     talk.say("assistant", reply)
-    return [draw_tool(draw, draw.pick(_actions_of(split))) for _ in range(draw.between(1, 3))], talk
+    return [draw_tool(draw, _draw_action(draw, split)) for _ in range(draw.between(1, 3))], talk
 
 
 def _result(draw: Draw, tool: DrawnTool) -> tuple[dict[str, Any], str]:
@@ -227,7 +233,7 @@ def _result(draw: Draw, tool: DrawnTool) -> tuple[dict[str, Any], str]:
 
 
 def _report(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
-    tool = draw_tool(draw, draw.pick(_actions_of(split)))
+    tool = draw_tool(draw, _draw_action(draw, split))
     given = requests.choose_values(draw, tool)
     talk = Conversation(draw)
     talk.user(requests.say_request(draw, tool, given))
@@ -265,7 +271,10 @@ def synthetic_example(seed: int, index: int, *, split: Split = "train") -> Examp
         roll -= share
         if roll < 0:
             break
-    tools, talk = lesson(draw, split)
+    while True:
+        tools, talk = lesson(draw, split)
+        if len({tool.name for tool in tools}) == len(tools):  # two tools may by chance be drawn with one name
+            break
     date = None
     if any(p.kind.needs_today for tool in tools for p in tool.parameters) or draw.chance(0.2):
         date = draw.today.isoformat()

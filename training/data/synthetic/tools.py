@@ -221,6 +221,7 @@ def draw_tool(draw: Draw, action: Action, *, verb: str | None = None) -> DrawnTo
         rules = [rule for rule in rules if rule.is_required or draw.chance(0.5)]
     if draw.chance(0.15):
         rules = draw.shuffled(rules)
+    kinds = [rule.kind for rule in rules]
     parameters: list[Parameter] = []
     seen: set[str] = set()
     for rule in rules:
@@ -228,6 +229,8 @@ def draw_tool(draw: Draw, action: Action, *, verb: str | None = None) -> DrawnTo
         while parameter.name in seen:
             parameter.name = f"{parameter.name}_{len(seen)}"
         seen.add(parameter.name)
+        if not rule.phrases and kinds.count(rule.kind) > 1:  # "in Paris in Rome" would not tell which is which
+            parameter.phrases = ()
         parameters.append(parameter)
     if is_arbitrary:
         name = arbitrary_name(draw, style, draw.between(2, 3))

@@ -1,0 +1,137 @@
+"""Actions nobody has seen: random verbs, things and attributes.
+
+Only the listing and the request tell what these tools mean, so nothing about them can be remembered. An action made here
+has the same form as one of the domain grammar and is drawn and said by the same code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from . import words as w
+from .draw import Draw
+from .grammar import Action, ParameterRule
+
+_NUMERIC = ("int(1/20)", "int(1/100)", "int(10/5000)", "int(100/2000000)", "int(-50/50)", "int(1/100/percent,%)", "num(0/1)", "num(0.1/100)",
+            "num(-50/50)", "percent", "money", "dur", "int(1/60/minutes,min)", "num(1/500/kg,kilograms)", "num(1/900/km,kilometers)")
+_TEXTUAL = ("id", "word", "word", "person", "city", "email", "url", "path", "phone", "title", "text", "code", "formula", "companies", "products",
+            "topics", "colors", "countryname", "language", "currency", "address", "jobs", "tables", "columns", "animals", "games", "phrase", "materials")
+_TIMED = ("date", "date", "time", "datetime", "dur(minutes)", "dur(seconds)", "dur(hours)")
+_LISTS = ("list(word/2/4)", "list(person/2/4)", "series(1/100)", "list(id/2/3)", "list(tags/1/4)", "list(email/1/3)", "list(int:1|500/2/5)", "list(path/1/3)",
+          "list(cities/2/4)", "series(-20/20)", "list(products/1/3)")
+_NUMBER_NAMES = ("count", "limit", "level", "size", "width", "height", "depth", "weight", "threshold", "ratio", "score", "rate", "offset", "capacity", "load",
+                 "rank", "age", "speed", "temperature", "volume", "density", "quota", "factor", "margin", "distance", "radius", "amount", "price", "budget",
+                 "percentage", "port", "version", "priority", "retries", "index", "page", "quantity", "angle", "voltage", "pressure", "length")
+_TEXT_NAMES = ("name", "title", "code", "label", "owner", "author", "target", "source", "origin", "destination", "key", "tag", "note", "comment", "reference",
+               "address", "contact", "manager", "supplier", "region", "group", "category", "subject", "keyword", "path", "token", "id", "brand", "prefix",
+               "topic", "handle", "alias", "city", "sender", "recipient", "message", "query", "description", "reviewer", "value", "text", "input")
+_TIME_NAMES = ("date", "start_date", "end_date", "due_date", "deadline", "created_on", "expiry", "start_time", "opening_time", "arrival", "departure", "since",
+               "until", "day", "delivery_date", "valid_from")
+_LIST_NAMES = ("items", "entries", "values", "names", "members", "tags", "labels", "fields", "targets", "points", "scores", "ids", "files", "keywords", "steps",
+               "options", "codes", "owners", "sources", "readings")
+_FLAGS = ("verbose", "force", "recursive", "dry_run", "notify", "public", "archived", "urgent", "encrypted", "compressed", "include_deleted", "case_sensitive",
+          "overwrite", "cached", "async", "draft", "strict", "anonymous", "pinned", "auto_renew", "exact_match", "keep_history", "fragile", "taxable")
+_ENUMS = ("low/medium/high", "asc:ascending/desc:descending", "json/xml/csv", "small/medium/large", "north/south/east/west", "open/closed/pending:waiting",
+          "fast:quick/slow/balanced", "add:plus,sum/subtract:minus/multiply:times/divide", "admin:administrator/editor/viewer:read only", "mean:average/median/mode",
+          "daily:every day/weekly:every week/monthly:every month/yearly:every year", "left/right/center:middle", "red/green/blue", "mild/moderate/severe:serious",
+          "new/used:second hand/refurbished", "morning/afternoon/evening", "breakfast/lunch/dinner", "sms:text message/email/push:push notification",
+          "png/jpg:jpeg/svg", "read/write/execute", "male:man/female:woman/other", "debug/info/warning/error", "linear/quadratic/exponential", "gold/silver/bronze",
+          "car/bus/train/bicycle:bike/walk:on foot", "solid/liquid/gas", "spring/summer/autumn:fall/winter", "in_progress:ongoing/done:finished/todo:not started")
+
+
+def _flag_rule(draw: Draw, name: str) -> tuple[str, str]:
+    said = name.removeprefix("include_").removeprefix("is_").replace("_", " ")
+    if name.startswith("include_"):
+        return "flag", f"including {said},include {said}/without {said},excluding {said}"
+    return "flag", draw.pick((f"with {said} on,{said} enabled,{said} set to true/with {said} off,{said} disabled,{said} set to false",
+                              f"make it {said},it is {said}/it is not {said},not {said}" if "_" not in name else
+                              f"turn on {said},{said} on/turn off {said},no {said}"))
+
+
+def _parameter(draw: Draw, used: set[str]) -> ParameterRule | None:
+    roll = draw.random()
+    phrases: tuple[str, ...] = ()
+    if roll < 0.30:
+        name, kind = draw.pick(_NUMBER_NAMES), draw.pick(_NUMERIC)
+    elif roll < 0.62:
+        name, kind = draw.pick(_TEXT_NAMES), draw.pick(_TEXTUAL)
+        if kind in ("email", "city", "person", "url", "path", "phone", "formula", "code", "language", "currency", "address") and draw.chance(0.5):
+            name = f"{kind}_{name}" if draw.chance(0.3) else {"city": "city", "person": "person", "path": "file_path"}.get(kind, kind)
+    elif roll < 0.72:
+        name, kind = draw.pick(_TIME_NAMES), draw.pick(_TIMED)
+    elif roll < 0.81:
+        name, kind = draw.pick(_LIST_NAMES), draw.pick(_LISTS)
+    elif roll < 0.90:
+        name, kind = draw.pick(("mode", "type", "status", "level", "format", "kind", "direction", "category", "option", "style", "state", "class")), ""
+        kind = f"enum({draw.pick(_ENUMS)})"
+    else:
+        name = draw.pick(_FLAGS)
+        kind, argument = _flag_rule(draw, name)
+        return None if name in used else ParameterRule((name,), kind, argument, draw.chance(0.3), None, ("{}",))
+    style = draw.random()
+    if style < 0.35:
+        name = f"{draw.pick(w.NOUNS)}_{name}"
+    elif style < 0.5:
+        name = f"{draw.pick(w.ADJECTIVES)}_{name}"
+    elif style < 0.58:
+        name = draw.pick(w.NOUNS)
+    if name in used:
+        return None
+    head, bracket, rest = kind.partition("(")
+    required = draw.chance(0.6)
+    default = None
+    if not required and head == "int" and draw.chance(0.5):
+        default = str(draw.between(1, 20))
+    return ParameterRule((name,), head, rest[:-1] if bracket else "", required, default, phrases)
+
+
+def composed_action(draw: Draw, *, domain: str | None = None, thing: str | None = None) -> Action:
+    """A random action; `thing` makes a near miss of an action about the same thing."""
+    family = "do"
+    verb = draw.pick(w.VERBS)
+    roll = draw.random()
+    if roll < 0.2:
+        family, verb = draw.pick((("calc", "calculate"), ("calc", "compute"), ("get", "get"), ("get", "fetch"), ("get", "retrieve"), ("search", "search")))
+    if thing is None:
+        noun = draw.pick(w.NOUNS)
+        shape = draw.random()
+        if shape < 0.35:
+            thing = f"a {draw.pick(w.ADJECTIVES)} {noun}"
+        elif shape < 0.6:
+            thing = f"the {draw.pick(w.NOUNS)} {noun}"
+        elif shape < 0.8:
+            thing = f"the {noun} of a {draw.pick(w.NOUNS)}"
+        else:
+            thing = f"the {draw.pick(w.ADJECTIVES)} {draw.pick(w.NOUNS)} {noun}"
+        if thing[2] in "aeiou" and thing.startswith("a "):
+            thing = "an" + thing[1:]
+    rules: list[ParameterRule] = []
+    used: set[str] = set()
+    for _ in range(draw.pick((1, 2, 2, 3, 3, 3, 4, 4, 5, 6, 7))):
+        rule = _parameter(draw, used)
+        if rule is not None:
+            used.add(rule.names[0])
+            rules.append(rule)
+    rules.sort(key=lambda rule: not rule.is_required)
+    return Action(domain or draw.pick(w.NOUNS), family, (verb,), thing, tuple(rules))
+
+
+def is_held_out(action: Action, share: int) -> bool:
+    """Whether an action belongs to dev: decided by what it is, so that both streams agree."""
+    identity = f"{action.domain}/{action.verbs}/{action.object}"
+    return int.from_bytes(hashlib.blake2b(identity.encode(), digest_size=4).digest(), "big") % share == 0
+
+
+def near_misses(draw: Draw, action: Action, count: int) -> list[Action]:
+    """Actions that differ from a composed one by the verb, or by the thing."""
+    found = []
+    for _ in range(count):
+        if draw.chance(0.6):
+            other = composed_action(draw, domain=action.domain, thing=action.object)
+            if other.verbs != action.verbs:
+                found.append(other)
+        else:
+            other = composed_action(draw, domain=action.domain)
+            if other.object != action.object:
+                found.append(other._replace(family=action.family, verbs=action.verbs))
+    return found
