@@ -5,21 +5,23 @@
     - days?: integer 1..7 = 3. Number of days.
     - unit?: "celsius" | "fahrenheit".
 
-Reading is forgiving (any schema has a listing); what a schema allows exactly is scaffold/schema.py.
+Reading is forgiving (any schema has a listing); what a schema allows exactly is scaffold/schema.
 """
 
 from __future__ import annotations
 
-import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol, TypeGuard
+from typing import Any, Protocol
 
 from .schema_order import resolve_reference
+from .type_text import ANY, implied_type, json_text, number_type, size_text, string_type
 
 Schema = Mapping[str, Any]
 
-_MARKS = "_-.$@/"
-_ANY = "any"
+_NAME_MARKS = "_-.$@/"
+_INLINE_CHARACTERS = 200
+_ANNOTATIONS = frozenset({"title", "description", "default", "examples", "deprecated", "$comment"})
 
 
 class OfferedTool(Protocol):
@@ -41,133 +43,168 @@ class OfferedTool(Protocol):
 def json_line(tool: OfferedTool) -> str:
     """The tool as one line of JSON: name, description, parameters."""
     shown = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
-    return json.dumps(shown, ensure_ascii=False, default=str) + "\n"
+    return json_text(shown) + "\n"
 
 
 def signature_lines(tool: OfferedTool, *, description_limit: int = 160) -> str:
     """The tool as a heading and one line for each argument, every line ended.
 
     Descriptions inside nested objects follow their argument, indented, under their path in it. Schemas
-    that refer to themselves are named and written once, at the end.
+    that refer to themselves, and larger ones used more than once, are named and written at the end.
     """
-    writer = _SignatureWriter(tool.parameters, description_limit)
-    return writer.heading(tool) + "".join(writer.argument_lines()) + "".join(writer.named_lines())
+    return _SignatureWriter(tool.parameters, description_limit).lines(tool)
+
+
+def shortened(text: str, limit: int) -> str:
+    """The text on one line: as many whole sentences as fit the limit, or the words that do, and `...`."""
+    text = " ".join(text.split())
+    if len(text) <= limit:
+        return text
+    kept = text[: limit + 1]
+    sentence = kept.rfind(". ")
+    if sentence > 0:
+        return kept[: sentence + 1]
+    word = kept[: limit - 2].rfind(" ")
+    return text[: word if word > 0 else limit - 3] + "..."
 
 
 class _SignatureWriter:
     def __init__(self, root: Schema, description_limit: int) -> None:
         self._root = root
         self._limit = description_limit
-        self._recursive = frozenset(_recursive_references(root))
-        self._named: dict[str, str] = {}  # reference -> name, in order of first use
+        self._named_references = _worth_a_name(root)
+        self._names: dict[str, str] = {}  # reference -> name, in order of first use
 
-    def heading(self, tool: OfferedTool) -> str:
+    def lines(self, tool: OfferedTool) -> str:
         described = shortened(tool.description or "", self._limit)
         name = " ".join(tool.name.split())
-        return f"# {name}: {described}\n" if described else f"# {name}\n"
+        heading = f"# {name}: {described}\n" if described else f"# {name}\n"
+        arguments = "".join(self._argument_lines())
+        return heading + arguments + "".join(self._named_lines())
 
-    def argument_lines(self) -> Iterator[str]:
-        for name, schema, is_required in _properties(_merged(self._root, self._root)):
-            shown = f"- {_shown_name(name, is_required)}: {self._type_and_default(schema)}."
-            yield f"{shown}{self._described(schema)}\n"
-            yield from self._nested_lines(schema, "", ())
+    def _argument_lines(self) -> Iterator[str]:
+        arguments = _merged(self._root, self._root)
+        if not arguments.get("properties") and (shown := self._type(arguments)) not in ("object", ANY):
+            yield f"arguments: {shown}.\n"
+        for name, schema, is_required in _properties(arguments):
+            yield f"- {_shown_name(name, is_required)}: {self._type_and_default(schema)}."
+            yield self._described(schema) + "\n"
+            yield from self._nested_lines(schema, "")
 
-    def named_lines(self) -> Iterator[str]:
+    def _named_lines(self) -> Iterator[str]:
         """Named schemas; writing one may name another, so the list grows while it is read."""
-        written = 0
-        while written < len(self._named):
-            reference, name = list(self._named.items())[written]
-            shown = self._type(resolve_reference(reference, self._root), is_definition=True)
-            yield f"where {name} = {shown}.\n"
-            written += 1
+        number = 0
+        while number < len(self._names):
+            reference, name = list(self._names.items())[number]
+            schema = _merged({"$ref": reference}, self._root, self._named_references - {reference})
+            yield f"where {name} = {self._type(schema)}."
+            yield self._described(schema) + "\n"
+            yield from self._nested_lines(schema, "")
+            number += 1
 
     def _described(self, schema: Any) -> str:
         described = shortened(_description(schema, self._root), self._limit)
         return f" {described}" if described else ""
 
-    def _nested_lines(self, schema: Any, path: str, seen: tuple[str, ...]) -> Iterator[str]:
-        """Descriptions of properties below an argument."""
-        for part in _object_parts(schema, self._root, self._recursive):
+    def _nested_lines(self, schema: Any, path: str) -> Iterator[str]:
+        """Descriptions of the properties inside an argument."""
+        for part in self._object_parts(schema):
             for name, inner, _ in _properties(part):
                 inner_path = f"{path}.{name}" if path else name
                 described = self._described(inner)
                 if described:
                     yield f"  - {' '.join(inner_path.split())}:{described}\n"
-                yield from self._nested_lines(inner, inner_path, seen)
+                yield from self._nested_lines(inner, inner_path)
+
+    def _object_parts(self, schema: Any) -> Iterator[Schema]:
+        """The object schemas a value is made of, through arrays and unions, up to named ones."""
+        if not isinstance(schema, Mapping) or _reference(schema) in self._named_references:
+            return
+        schema = _merged(schema, self._root, self._named_references)
+        if isinstance(schema.get("properties"), Mapping):
+            yield schema
+        for keyword in ("items", "additionalProperties"):
+            yield from self._object_parts(schema.get(keyword))
+        for keyword in ("prefixItems", "anyOf", "oneOf"):
+            for option in _listed(schema, keyword):
+                yield from self._object_parts(option)
 
     def _type_and_default(self, schema: Any) -> str:
         shown = self._type(schema)
         default = schema.get("default") if isinstance(schema, Mapping) else None
         if default is None:  # absent, or null, which says nothing
             return shown
-        written = _json(default)
+        written = json_text(default)
         return f"{shown} = {written}" if len(written) <= self._limit else shown
 
-    def _type(self, schema: Any, *, is_definition: bool = False) -> str:
+    def _type(self, schema: Any) -> str:
         if not isinstance(schema, Mapping):
-            return "never" if schema is False else _ANY
-        reference = schema.get("$ref")
-        if isinstance(reference, str) and reference in self._recursive and not is_definition:
-            return self._named.setdefault(reference, self._fresh_name(reference))
-        schema = _merged(schema, self._root)
+            return "never" if schema is False else ANY
+        names = [self._name(reference) for reference in self._direct_references(schema)]
+        rest = {key: value for key, value in schema.items() if key not in _ANNOTATIONS} if names else schema
+        shown = self._unnamed_type(_merged(rest, self._root, self._named_references))
+        return " & ".join([*names, *([shown] if shown != ANY else [])]) if names else shown
+
+    def _direct_references(self, schema: Schema) -> Iterator[str]:
+        """References to named schemas that this one includes as a whole."""
+        for part in (schema, *_listed(schema, "allOf")):
+            reference = _reference(part)
+            if reference is not None and reference in self._named_references:
+                yield reference
+
+    def _name(self, reference: str) -> str:
+        if reference not in self._names:
+            name = reference.rstrip("/").rsplit("/", 1)[-1].removeprefix("#")
+            name = _shown_name(name, is_required=True) if name else "Arguments"
+            taken = self._names.values()
+            self._names[reference] = name if name not in taken else f"{name}{len(taken) + 1}"
+        return self._names[reference]
+
+    def _unnamed_type(self, schema: Schema) -> str:
         if "const" in schema:
-            return _json(schema["const"])
-        if isinstance(schema.get("enum"), Sequence):
-            return " | ".join(_json(value) for value in schema["enum"])
+            return json_text(schema["const"])
+        if values := _listed(schema, "enum"):
+            return " | ".join(json_text(value) for value in values)
         for keyword in ("anyOf", "oneOf"):
-            if isinstance(schema.get(keyword), Sequence) and schema[keyword]:
-                return self._union(schema, keyword)
-        return self._declared_type(schema)
+            if options := _listed(schema, keyword):
+                return self._union(schema, keyword, options)
+        kind = schema.get("type")
+        if isinstance(kind, Sequence) and not isinstance(kind, str):
+            return " | ".join(dict.fromkeys(self._single_type(schema, str(each)) for each in kind)) or ANY
+        return self._single_type(schema, kind if isinstance(kind, str) else implied_type(schema))
 
-    def _fresh_name(self, reference: str) -> str:
-        name = reference.rstrip("/").rsplit("/", 1)[-1]
-        name = name if name and name != "#" else "Arguments"
-        return name if name not in self._named.values() else f"{name}{len(self._named) + 1}"
-
-    def _union(self, schema: Schema, keyword: str) -> str:
-        beside = {
-            key: value for key, value in schema.items() if key not in (keyword, "default", "description")
-        }
-        options = [
+    def _union(self, schema: Schema, keyword: str, options: Sequence[Any]) -> str:
+        """What stands beside the options holds for each: `{"type": "string", "anyOf": [...]}`."""
+        beside = {k: v for k, v in schema.items() if k != keyword and k not in _ANNOTATIONS}
+        shown = [
             self._type(
                 {**beside, **option} if isinstance(option, Mapping) and "$ref" not in option else option
             )
-            for option in schema[keyword]
+            for option in options
         ]
-        return " | ".join(dict.fromkeys(options))
-
-    def _declared_type(self, schema: Schema) -> str:
-        kind = schema.get("type")
-        if isinstance(kind, Sequence) and not isinstance(kind, str):
-            return " | ".join(dict.fromkeys(self._single_type(schema, str(each)) for each in kind)) or _ANY
-        if isinstance(kind, str):
-            return self._single_type(schema, kind)
-        return self._single_type(schema, _implied_type(schema))
+        return " | ".join(dict.fromkeys(shown))
 
     def _single_type(self, schema: Schema, kind: str) -> str:
         match kind:
             case "string":
-                return _string_type(schema)
+                return string_type(schema)
             case "integer" | "number":
-                return kind + _bounds(schema, is_integer=kind == "integer")
+                return number_type(schema, kind)
             case "array":
                 return self._array_type(schema)
             case "object":
                 return self._object_type(schema)
-            case "":
-                return _ANY
             case _:
-                return kind
+                return kind or ANY
 
     def _array_type(self, schema: Schema) -> str:
         items = schema.get("items", True)
-        prefix = schema.get("prefixItems")
-        size = _range(schema.get("minItems"), schema.get("maxItems"))
-        if isinstance(prefix, Sequence) and prefix:
+        if prefix := _listed(schema, "prefixItems"):
             shown = [self._type(item) for item in prefix]
             if items is not False and "items" in schema:
                 shown.append(f"...{self._type(items)}")
             return f"[{', '.join(shown)}]"
+        size = size_text(schema.get("minItems"), schema.get("maxItems"))
         item = self._type(items)
         return f"({item})[{size}]" if " | " in item or " & " in item else f"{item}[{size}]"
 
@@ -185,91 +222,27 @@ class _SignatureWriter:
         return "{" + ", ".join(members) + "}" if members else "object"
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
-
-
-def shortened(text: str, limit: int) -> str:
-    """The text on one line: as many whole sentences as fit the limit, or the words that do, and `...`."""
-    text = " ".join(text.split())
-    if len(text) <= limit:
-        return text
-    kept = text[: limit + 1]
-    sentence = kept.rfind(". ")
-    if sentence > 0:
-        return kept[: sentence + 1]
-    word = kept[: limit - 2].rfind(" ")
-    return text[: word if word > 0 else limit - 3] + "..."
-
-
 def _shown_name(name: str, is_required: bool) -> str:
-    is_plain = bool(name) and all(character.isalnum() or character in _MARKS for character in name)
-    return (name if is_plain else _json(name)) + ("" if is_required else "?")
+    is_plain = bool(name) and all(character.isalnum() or character in _NAME_MARKS for character in name)
+    return (name if is_plain else json_text(name)) + ("" if is_required else "?")
 
 
 def _properties(schema: Schema) -> Iterator[tuple[str, Any, bool]]:
     properties = schema.get("properties")
-    required = schema.get("required")
-    required = required if isinstance(required, Sequence) else ()
+    required = _listed(schema, "required")
     if isinstance(properties, Mapping):
         for name, inner in properties.items():
             yield str(name), inner, name in required
 
 
-def _string_type(schema: Schema) -> str:
-    shown = f"string({schema['format']})" if isinstance(schema.get("format"), str) else "string"
-    if isinstance(schema.get("pattern"), str):
-        shown += f" /{schema['pattern']}/"
-    size = _range(schema.get("minLength"), schema.get("maxLength"))
-    return f"{shown} {size} characters" if size else shown
+def _reference(schema: Any) -> str | None:
+    reference = schema.get("$ref") if isinstance(schema, Mapping) else None
+    return reference if isinstance(reference, str) else None
 
 
-def _bounds(schema: Schema, *, is_integer: bool) -> str:
-    low, high = schema.get("minimum"), schema.get("maximum")
-    above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
-    if is_integer and isinstance(above, int):
-        low, above = max([above + 1, *filter(_is_number, [low])]), None
-    if is_integer and isinstance(below, int):
-        high, below = min([below - 1, *filter(_is_number, [high])]), None
-    shown = ""
-    if _is_number(low) and _is_number(high):
-        shown = f" {_json(low)}..{_json(high)}"
-    elif _is_number(low):
-        shown = f" >={_json(low)}"
-    elif _is_number(high):
-        shown = f" <={_json(high)}"
-    shown += f" >{_json(above)}" if _is_number(above) else ""
-    shown += f" <{_json(below)}" if _is_number(below) else ""
-    step = schema.get("multipleOf")
-    return shown + (f" step {_json(step)}" if _is_number(step) else "")
-
-
-def _is_number(value: Any) -> TypeGuard[int | float]:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _range(low: Any, high: Any) -> str:
-    """`2..5`, `2..`, `..5`, `3`, or nothing."""
-    low = low if _is_number(low) and low > 0 else None
-    high = high if _is_number(high) else None
-    if low is None and high is None:
-        return ""
-    if low == high:
-        return f"{low}"
-    return f"{'' if low is None else low}..{'' if high is None else high}"
-
-
-def _implied_type(schema: Schema) -> str:
-    """The type a schema without `type` is about, read from its keywords."""
-    if "properties" in schema or "patternProperties" in schema or "additionalProperties" in schema:
-        return "object"
-    if "items" in schema or "prefixItems" in schema:
-        return "array"
-    if "pattern" in schema or "format" in schema:
-        return "string"
-    if "minimum" in schema or "maximum" in schema:
-        return "number"
-    return ""
+def _listed(schema: Schema, keyword: str) -> Sequence[Any]:
+    found = schema.get(keyword)
+    return found if isinstance(found, list | tuple) else ()
 
 
 def _description(schema: Any, root: Schema) -> str:
@@ -278,27 +251,33 @@ def _description(schema: Any, root: Schema) -> str:
     while isinstance(schema, Mapping):
         if isinstance(schema.get("description"), str) and schema["description"]:
             return str(schema["description"])
-        reference = schema.get("$ref")
-        if not isinstance(reference, str) or reference in seen:
+        combined = _listed(schema, "allOf")
+        schema = combined[0] if len(combined) == 1 and "$ref" not in schema else schema
+        reference = _reference(schema)
+        if reference is None or reference in seen:
             return ""
         seen.add(reference)
         schema = resolve_reference(reference, root)
     return ""
 
 
-def _merged(schema: Schema, root: Schema, seen: tuple[str, ...] = ()) -> Schema:
-    """The schema with its `$ref` and `allOf` folded in: enough to show it, not to check values."""
-    reference = schema.get("$ref")
-    parts = list(schema["allOf"]) if isinstance(schema.get("allOf"), Sequence) else []
-    if isinstance(reference, str) and reference not in seen:
-        seen = (*seen, reference)
-        parts.insert(0, resolve_reference(reference, root))
-    if not parts:
+def _merged(schema: Schema, root: Schema, left_alone: frozenset[str] = frozenset()) -> Schema:
+    """The schema with its `$ref` and `allOf` folded in: enough to show it, not to check values.
+
+    References in `left_alone` are dropped: they are shown by name.
+    """
+    reference = _reference(schema)
+    if reference is None and not _listed(schema, "allOf"):
         return schema
     merged: dict[str, Any] = {}
-    for part in (*parts, {key: value for key, value in schema.items() if key not in ("$ref", "allOf")}):
+    if reference is not None and reference not in left_alone:
+        target = resolve_reference(reference, root)
+        if isinstance(target, Mapping):
+            _fold_in(merged, _merged(target, root, left_alone | {reference}))
+    for part in _listed(schema, "allOf"):
         if isinstance(part, Mapping):
-            _fold_in(merged, _merged(part, root, seen))
+            _fold_in(merged, _merged(part, root, left_alone))
+    _fold_in(merged, {key: value for key, value in schema.items() if key not in ("$ref", "allOf")})
     return merged
 
 
@@ -306,47 +285,40 @@ def _fold_in(merged: dict[str, Any], part: Schema) -> None:
     for key, value in part.items():
         if key == "properties" and isinstance(merged.get(key), Mapping) and isinstance(value, Mapping):
             merged[key] = {**merged[key], **value}
-        elif key == "required" and isinstance(merged.get(key), Sequence) and isinstance(value, Sequence):
+        elif key == "required" and _listed(merged, key) and isinstance(value, Sequence):
             merged[key] = [*merged[key], *value]
         else:
             merged[key] = value
 
 
-def _object_parts(schema: Any, root: Schema, recursive: frozenset[str]) -> Iterator[Schema]:
-    """The object schemas an argument is made of, through arrays and unions, not through recursion."""
-    if not isinstance(schema, Mapping) or schema.get("$ref") in recursive:
-        return
-    schema = _merged(schema, root)
-    if isinstance(schema.get("properties"), Mapping):
-        yield schema
-    for keyword in ("items", "additionalProperties"):
-        yield from _object_parts(schema.get(keyword), root, recursive)
-    for keyword in ("prefixItems", "anyOf", "oneOf"):
-        if isinstance(schema.get(keyword), Sequence):
-            for option in schema[keyword]:
-                yield from _object_parts(option, root, recursive)
+def _worth_a_name(root: Schema) -> frozenset[str]:
+    """References that lead back to themselves, and large ones used in several places."""
+    uses = Counter(_references(root))
+    targets = {reference: resolve_reference(reference, root) for reference in uses}
+    inner = {reference: frozenset(_references(target)) for reference, target in targets.items()}
+    return frozenset(
+        reference
+        for reference, count in uses.items()
+        if _leads_back(reference, inner)
+        or (count > 1 and (inner[reference] or len(json_text(targets[reference])) > _INLINE_CHARACTERS))
+    )
 
 
-def _recursive_references(root: Schema) -> Iterator[str]:
-    """References that lead back to themselves."""
-    found = {reference for reference in _references(root)}
-    for reference in sorted(found):
-        reached: set[str] = set()
-        waiting = [*_references(resolve_reference(reference, root))]
-        while waiting:
-            step = waiting.pop()
-            if step in reached:
-                continue
-            reached.add(step)
-            waiting.extend(_references(resolve_reference(step, root)))
-        if reference in reached:
-            yield reference
+def _leads_back(reference: str, inner: Mapping[str, frozenset[str]]) -> bool:
+    reached: set[str] = set()
+    waiting = [reference]
+    while waiting:
+        fresh = inner.get(waiting.pop(), frozenset()) - reached
+        reached |= fresh
+        waiting.extend(fresh)
+    return reference in reached
 
 
 def _references(schema: Any) -> Iterator[str]:
     if isinstance(schema, Mapping):
-        if isinstance(schema.get("$ref"), str):
-            yield schema["$ref"]
+        reference = _reference(schema)
+        if reference is not None:
+            yield reference
         for value in schema.values():
             yield from _references(value)
     elif isinstance(schema, list | tuple):
