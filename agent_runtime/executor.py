@@ -260,13 +260,15 @@ class ToolSession:
 
     async def run_all(self, calls: Sequence[ToolCall]) -> AsyncGenerator[ToolResult, None]:
         """Run calls side by side, yielding each result as it comes; closing the generator ends the rest."""
-        waiting = {asyncio.ensure_future(self.run(call)) for call in calls}
+        tasks = [asyncio.ensure_future(self.run(call)) for call in calls]
+        finished: asyncio.Queue[asyncio.Task[ToolResult]] = asyncio.Queue()
+        for task in tasks:
+            task.add_done_callback(finished.put_nowait)
         try:
-            while waiting:
-                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    yield task.result()
+            for _ in tasks:
+                yield (await finished.get()).result()
         finally:
+            waiting = [task for task in tasks if not task.done()]
             for task in waiting:
                 task.cancel()
             if waiting:
