@@ -35,9 +35,7 @@ assistant tool Today is. Tools: string integer number boolean required optional 
 """
 
 # Llama-3's pre-tokenizer, but digits stand alone.
-_SPLIT = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
+_SPLIT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 
 
 def make_tiny_tokenizer(*, vocab: int = 512) -> PreTrainedTokenizerFast:
@@ -57,7 +55,9 @@ def make_tiny_tokenizer(*, vocab: int = 512) -> PreTrainedTokenizerFast:
         show_progress=False,
     )
     tokenizer.train_from_iterator([*_SEED_TEXT.splitlines(), *_made_up_words(vocab)], trainer)
-    tokenizer.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in SPECIAL_TOKENS])
+    tokenizer.add_special_tokens(
+        [AddedToken(name, special=True, normalized=False) for name in SPECIAL_TOKENS]
+    )
     tokenizer.add_tokens([AddedToken(name, special=False, normalized=False) for name in MARKER_TOKENS])
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
@@ -126,4 +126,7 @@ def _made_up_words(count: int) -> list[str]:
     """Seeded nonsense, so that larger vocabularies find enough to merge."""
     draw = random.Random(0)
     syllables = [c + v for c in "bcdfghklmnprstvwz" for v in ("a", "e", "i", "o", "u", "an", "er", "in")]
-    return [" ".join("".join(draw.choices(syllables, k=draw.randint(1, 4))) for _ in range(8)) for _ in range(count)]
+    return [
+        " ".join("".join(draw.choices(syllables, k=draw.randint(1, 4))) for _ in range(8))
+        for _ in range(count)
+    ]

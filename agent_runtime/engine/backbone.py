@@ -1,0 +1,187 @@
+"""The backbone: a frozen SmolLM3 with its tokenizer, loaded from a folder or the Hub, ready to read.
+
+What it computes is in `forward.py`; when it is asked is the scheduler's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ..errors import ConfigError
+from .batching import BatchRule
+from .cache import PrefixCache
+from .forward import Chunk, LeanForward
+from .model_folder import find_model_folder, fingerprint_of, read_config, read_tokenizer
+from .quantize import Quantization, check_quantization, load_model
+from .same_rows import find_batch_rule
+from .sequence import BackboneSequence, KeyValueCache
+from .weights import FileWeights, ModuleWeights, Weights
+
+if TYPE_CHECKING:
+    from ..prompt import PromptFormat
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+# Prompts are read (and cached) in blocks of this many tokens; measured in benchmarks/forward.py.
+_BLOCK_TOKENS = {"cpu": 64, "cuda": 256, "mps": 128}
+_MAX_ROWS = {"cpu": 256, "cuda": 2048, "mps": 256}
+
+
+class Backbone:
+    """A loaded backbone. Use `load`; only the engine's worker thread may call `read`.
+
+    Attributes:
+        tokenizer: the folder's transformers tokenizer.
+        config: the folder's `SmolLM3Config`.
+        folder: where it was read.
+        max_positions: tokens of prompt and reply that fit one sequence.
+        batch_rule: which rows may share a forward.
+        device: where it computes.
+        dtype: of its weights and key/values.
+    """
+
+    def __init__(
+        self,
+        *,
+        folder: Path,
+        config: Any,
+        tokenizer: Any,
+        forward: LeanForward,
+        max_positions: int,
+        adapter: Path | None = None,
+    ) -> None:
+        self.folder = folder
+        self.config = config
+        self.tokenizer = tokenizer
+        self.max_positions = max_positions
+        self.device = forward.device
+        self.dtype = forward.dtype
+        self._forward = forward
+        self._adapter = adapter
+        kind = forward.device.type
+        self.batch_rule: BatchRule = find_batch_rule(
+            forward.read_rows,
+            config.hidden_size,
+            forward.dtype,
+            forward.device,
+            block_tokens=_BLOCK_TOKENS.get(kind, 128),
+            max_rows=_MAX_ROWS.get(kind, 256),
+        )
+
+    @classmethod
+    def load(
+        cls,
+        model: str | Path,
+        *,
+        device: str = "cpu",
+        dtype: str = "float32",
+        quantization: Quantization = "none",
+        max_seq_len: int | None = None,
+        revision: str | None = None,
+        local_files_only: bool = False,
+        adapter: str | Path | None = None,
+        trust_remote_code: bool = False,
+    ) -> Backbone:
+        """Read a backbone.
+
+        Args:
+            model: a folder, or a Hub id.
+            device: `cpu`, `cuda` or `mps`.
+            dtype: `float32`, `bfloat16` or `float16`.
+            quantization: `4bit` and `8bit` need CUDA and bitsandbytes.
+            max_seq_len: tokens one sequence may have; at most (and by default) what the model was made for.
+            revision: branch, tag or commit on the Hub.
+            local_files_only: never ask the Hub.
+            adapter: a LoRA adapter folder (or Hub id) that peft wrote.
+            trust_remote_code: passed to transformers; off unless you need code of the folder's own.
+
+        Raises:
+            ConfigError: the folder, its parts, or what is asked of this machine cannot be used.
+        """
+        if dtype not in _DTYPES:
+            raise ConfigError(f"dtype={dtype!r}: use one of {', '.join(_DTYPES)}")
+        where = torch.device(device)
+        check_quantization(quantization, where)
+        folder = find_model_folder(model, revision=revision, local_files_only=local_files_only)
+        adapter_folder = None
+        if adapter is not None:
+            adapter_folder = find_model_folder(adapter, local_files_only=local_files_only, what="adapter")
+        config = read_config(folder, trust_remote_code=trust_remote_code)
+        tokenizer = read_tokenizer(folder, config.vocab_size, trust_remote_code=trust_remote_code)
+        max_positions = min(max_seq_len or config.max_position_embeddings, config.max_position_embeddings)
+        weights: Weights
+        if quantization == "none" and adapter_folder is None:
+            weights = FileWeights(folder, device=where, dtype=_DTYPES[dtype])
+        else:
+            module = load_model(
+                folder,
+                device=where,
+                dtype=_DTYPES[dtype],
+                quantization=quantization,
+                adapter=adapter_folder,
+                trust_remote_code=trust_remote_code,
+            )
+            weights = ModuleWeights(module)
+        with torch.inference_mode():
+            forward = LeanForward(
+                config, weights, max_positions=max_positions, dtype=_DTYPES[dtype], device=where
+            )
+        return cls(
+            folder=folder,
+            config=config,
+            tokenizer=tokenizer,
+            forward=forward,
+            max_positions=max_positions,
+            adapter=adapter_folder,
+        )
+
+    @property
+    def vocab_size(self) -> int:
+        """Columns of the logits; the tokenizer may have fewer tokens."""
+        return int(self.config.vocab_size)
+
+    @cached_property
+    def prompt_format(self) -> PromptFormat:
+        """How conversations are written for this model."""
+        from ..prompt import PromptFormat
+
+        return PromptFormat.for_folder(self.folder)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Changes whenever the weights do; heads are made for one fingerprint."""
+        return fingerprint_of(self.folder, self._adapter)
+
+    def new_cache(self, max_tokens: int) -> KeyValueCache:
+        """A prefix cache for this backbone's sequences; 0 tokens is off."""
+        return PrefixCache(max_tokens=max_tokens, block_tokens=self.batch_rule.block_tokens)
+
+    def new_sequence(self, cache: KeyValueCache) -> BackboneSequence:
+        """An empty sequence that shares through `cache`."""
+        return BackboneSequence(self._forward.key_value_shape, cache)
+
+    def read(self, chunks: Sequence[Chunk]) -> list[Tensor | None]:
+        """One forward: what each chunk wanted, (num_wanted, vocab) float32 on the CPU, or None.
+
+        The caller keeps to `batch_rule`.
+        """
+        rule = self.batch_rule
+        num_rows = sum(len(chunk.token_ids) for chunk in chunks)
+        is_padded = bool(rule.padded_rows) and num_rows <= rule.padded_rows  # type: ignore[operator]
+        with torch.inference_mode():
+            hidden = self._forward(chunks, num_rows=rule.padded_rows or 0 if is_padded else 0)
+            if not len(hidden):
+                return [None] * len(chunks)
+            logits = self._forward.logits(hidden)
+        read: list[Tensor | None] = []
+        start = 0
+        for chunk in chunks:
+            read.append(logits[start : start + chunk.num_wanted] if chunk.num_wanted else None)
+            start += chunk.num_wanted
+        return read

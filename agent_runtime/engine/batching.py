@@ -1,0 +1,80 @@
+"""Who goes next: which chunks of which turns stand in one forward. Pure decisions, free of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchRule:
+    """How rows may be put together in one forward.
+
+    Attributes:
+        block_tokens: prompts are read in blocks that begin at multiples of this.
+        max_rows: rows of one forward.
+        padded_rows: None: any rows may stand together. Otherwise chunks of at most this many rows may,
+            padded to exactly this many, and a longer chunk stands alone; 0: every chunk stands alone.
+    """
+
+    block_tokens: int
+    max_rows: int
+    padded_rows: int | None = None
+
+
+def cut_at_blocks(at: int, num_tokens: int, done: int, block_tokens: int) -> tuple[int, ...]:
+    """Sizes of the chunks in which the rest of a forward is read.
+
+    Depends on the forward alone, never on `done`'s history or on other turns: the same chunks are read
+    whether earlier ones came from the cache or not. Up to one block is read at once; more is cut at
+    multiples of the block.
+    """
+    start, end = at + done, at + num_tokens
+    if num_tokens <= block_tokens:
+        return (end - start,) if end > start else ()
+    cuts = [start, *range((start // block_tokens + 1) * block_tokens, end, block_tokens), end]
+    return tuple(after - before for before, after in zip(cuts, cuts[1:], strict=False) if after > before)
+
+
+def plan_batch(waiting: Sequence[tuple[int, ...]], rule: BatchRule) -> list[int]:
+    """How many of its next chunks each turn reads in this forward.
+
+    Short reads (a decoded token, a literal) go before prompts, but one block is always left to a prompt,
+    so that neither starves the other.
+
+    Args:
+        waiting: chunk sizes of each turn, longest unserved turn first; none is empty.
+        rule: how rows may be put together.
+    """
+    if rule.padded_rows is not None:
+        return _plan_padded(waiting, rule.padded_rows)
+    taken = [0] * len(waiting)
+    prompts = [
+        number for number, sizes in enumerate(waiting) if len(sizes) > 1 or sizes[0] >= rule.block_tokens
+    ]
+    left = rule.max_rows
+    for number, sizes in enumerate(waiting):
+        kept_free = rule.block_tokens if prompts else 0
+        if number not in prompts and sizes[0] <= left - kept_free:
+            taken[number] = 1
+            left -= sizes[0]
+    for number in prompts:
+        for size in waiting[number]:
+            if size > left:
+                break
+            taken[number] += 1
+            left -= size
+    return taken
+
+
+def _plan_padded(waiting: Sequence[tuple[int, ...]], padded_rows: int) -> list[int]:
+    taken = [0] * len(waiting)
+    left = padded_rows
+    for number, sizes in enumerate(waiting):
+        if number == 0 and sizes[0] > padded_rows:
+            taken[0] = 1
+            return taken
+        if sizes[0] <= left:
+            taken[number] = 1
+            left -= sizes[0]
+    return taken

@@ -1,0 +1,278 @@
+"""SmolLM3's forward pass, written for serving: few operations, no copies, only the rows that are wanted.
+
+Equal to transformers' `SmolLM3ForCausalLM` (the tests hold that), but reads and writes preallocated key
+and value slabs and takes rows of several conversations at once. Each conversation's attention is computed
+by itself with the shapes it would have alone, so company never changes its bits as long as the linear
+layers give each row the same bits; `same_rows.py` finds out whether they do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..errors import ConfigError
+from .key_values import KeyValueShape, KeyValueSlab
+from .linear import Linear
+from .rotary import RotaryTables, head_size_of
+from .weights import Weights
+
+# From about this many query rows per key head, two bfloat16 matrix products beat torch's fused attention
+# on the CPU (2.2 times at 192 rows, measured), which computes in float32 inside.
+_MIN_MATMUL_ROWS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Consecutive tokens of one conversation to be read in one forward, at positions `at`, `at + 1`, ...
+
+    The slab must have room for them. `num_wanted` counts the rows, from the end, whose hidden states
+    are wanted.
+    """
+
+    slab: KeyValueSlab
+    token_ids: Sequence[int]
+    at: int
+    num_wanted: int
+
+    @property
+    def end(self) -> int:
+        """Position after the last token."""
+        return self.at + len(self.token_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    input_norm: Tensor
+    query_key_value: Linear
+    attention_output: Linear
+    feed_forward_norm: Tensor
+    gate_up: Linear
+    down: Linear
+    is_rotary: bool
+
+
+class _ChunkViews:
+    """What every layer needs of one chunk, cut out of its slab once per forward."""
+
+    __slots__ = ("keys", "mask", "num_queries", "rows", "values", "written")
+
+    def __init__(self, chunk: Chunk, start: int, group: int, num_queries: int) -> None:
+        data = chunk.slab.data
+        end = chunk.end
+        self.rows = slice(start, start + len(chunk.token_ids))
+        self.written = data[:, :, :, chunk.at : end].unbind(0)
+        self.keys = data[:, 0, :, :end].unbind(0)
+        self.values = data[:, 1, :, :end].unbind(0)
+        self.num_queries = num_queries
+        self.mask = _causal_mask(num_queries, end, group, data)
+
+
+class LeanForward:
+    """The layers of a SmolLM3 backbone, ready to read chunks."""
+
+    def __init__(
+        self, config: Any, weights: Weights, *, max_positions: int, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        _refuse_unsupported(config)
+        self.dtype = dtype
+        self.device = device
+        self._num_heads: int = config.num_attention_heads
+        self._num_kv_heads: int = config.num_key_value_heads
+        self._head_size = head_size_of(config)
+        self._group = self._num_heads // self._num_kv_heads
+        self._scale = self._head_size**-0.5
+        self._epsilon: float = config.rms_norm_eps
+        self._rotary = RotaryTables(config, length=max_positions, dtype=dtype, device=device)
+        self._embedding = weights.tensor("model.embed_tokens.weight")
+        self._layers = [
+            _read_layer(weights, number, bool(config.no_rope_layers[number]))
+            for number in range(config.num_hidden_layers)
+        ]
+        self._norm = weights.tensor("model.norm.weight")
+        self._head = weights.linear(["model.embed_tokens" if config.tie_word_embeddings else "lm_head"])
+
+    @property
+    def key_value_shape(self) -> KeyValueShape:
+        """What a slab for this model holds."""
+        return KeyValueShape(
+            num_layers=len(self._layers),
+            num_heads=self._num_kv_heads,
+            head_size=self._head_size,
+            dtype=self.dtype,
+            device=self.device,
+        )
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Next-token scores of hidden states, (rows, vocab), float32 on the CPU."""
+        return self._head(hidden).to(device="cpu", dtype=torch.float32)
+
+    def __call__(self, chunks: Sequence[Chunk], *, num_rows: int = 0) -> Tensor:
+        """Read the chunks: write their keys and values, return the wanted hidden states in order.
+
+        Args:
+            chunks: of any conversations; chunks of the same one must be in order.
+            num_rows: rows are padded up to this many, for kernels whose bits depend on it.
+
+        Returns:
+            (wanted rows of all chunks, hidden), after the last norm.
+        """
+        hidden, cosines, sines = self._embed(chunks, num_rows)
+        views, start = [], 0
+        for chunk in chunks:
+            views.append(_ChunkViews(chunk, start, self._group, len(chunk.token_ids)))
+            start += len(chunk.token_ids)
+        last = len(self._layers) - 1
+        for number, layer in enumerate(self._layers):
+            normed = functional.rms_norm(hidden, hidden.shape[-1:], layer.input_norm, self._epsilon)
+            projected = layer.query_key_value(normed)
+            if layer.is_rotary:
+                self._rotate(projected, cosines, sines)
+            self._write(projected, views, number)
+            if number == last:
+                # Behind the last layer's keys and values only the wanted rows matter.
+                hidden, projected, views = self._keep_wanted(chunks, hidden, projected, num_rows)
+                if not views:
+                    return hidden
+            hidden = hidden + layer.attention_output(self._attend(projected, views, number))
+            hidden = self._feed_forward(layer, hidden)
+        num_wanted = sum(chunk.num_wanted for chunk in chunks)
+        return functional.rms_norm(hidden, hidden.shape[-1:], self._norm, self._epsilon)[:num_wanted]
+
+    def read_rows(self, rows: Tensor) -> Tensor:
+        """Everything that is computed row by row (all but attention), once: (rows, hidden) -> (rows, vocab).
+
+        Of no meaning in itself: `same_rows.py` asks it whether a row's result depends on its company.
+        """
+        layer = self._layers[0]
+        normed = functional.rms_norm(rows, rows.shape[-1:], layer.input_norm, self._epsilon)
+        projected = layer.query_key_value(normed)
+        self._rotate(projected, self._rotary.cosines[1:2], self._rotary.sines[1:2])
+        attended = projected[:, : self._num_heads * self._head_size].contiguous()
+        hidden = self._feed_forward(layer, rows + layer.attention_output(attended))
+        return self.logits(functional.rms_norm(hidden, hidden.shape[-1:], self._norm, self._epsilon))
+
+    def _feed_forward(self, layer: _Layer, hidden: Tensor) -> Tensor:
+        normed = functional.rms_norm(hidden, hidden.shape[-1:], layer.feed_forward_norm, self._epsilon)
+        gate, up = layer.gate_up(normed).chunk(2, -1)
+        return hidden + layer.down(functional.silu(gate).mul_(up))
+
+    def _embed(self, chunks: Sequence[Chunk], num_rows: int) -> tuple[Tensor, Tensor, Tensor]:
+        token_ids = [token for chunk in chunks for token in chunk.token_ids]
+        padding = max(0, num_rows - len(token_ids))
+        token_ids += [0] * padding
+        hidden = functional.embedding(torch.tensor(token_ids, device=self.device), self._embedding)
+        if len(chunks) == 1 and not padding:
+            rows = slice(chunks[0].at, chunks[0].end)
+            return hidden, self._rotary.cosines[rows], self._rotary.sines[rows]
+        at = [position for chunk in chunks for position in range(chunk.at, chunk.end)]
+        positions = torch.tensor(at + [0] * padding, device=self.device)
+        return hidden, self._rotary.cosines[positions], self._rotary.sines[positions]
+
+    def _rotate(self, projected: Tensor, cosines: Tensor, sines: Tensor) -> None:
+        num_rotated = self._num_heads + self._num_kv_heads
+        rows = projected[:, : num_rotated * self._head_size].view(-1, num_rotated, self._head_size)
+        self._rotary.rotate_in_place(rows, cosines, sines)
+
+    def _write(self, projected: Tensor, views: Sequence[_ChunkViews], layer: int) -> None:
+        """Keys and values into the slabs: (rows, 2, heads, size) -> (2, heads, rows, size)."""
+        kv = projected[:, self._num_heads * self._head_size :]
+        kv = kv.view(-1, 2, self._num_kv_heads, self._head_size).permute(1, 2, 0, 3)
+        if len(views) == 1 and views[0].rows.stop == kv.shape[2]:
+            views[0].written[layer].copy_(kv)
+            return
+        for view in views:
+            view.written[layer].copy_(kv[:, :, view.rows])
+
+    def _attend(self, projected: Tensor, views: Sequence[_ChunkViews], layer: int) -> Tensor:
+        """Attention of every chunk's queries to its own slab: (rows, heads * size)."""
+        queries = projected[:, : self._num_heads * self._head_size]
+        if len(views) == 1 and views[0].rows.stop == queries.shape[0]:
+            return self._attend_one(queries, views[0], layer)
+        read = torch.zeros_like(queries)
+        for view in views:
+            read[view.rows] = self._attend_one(queries[view.rows], view, layer)
+        return read
+
+    def _attend_one(self, queries: Tensor, view: _ChunkViews, layer: int) -> Tensor:
+        """Query heads that share a key head stand as further rows of it, so keys are never repeated."""
+        num_queries, kv_heads, group = view.num_queries, self._num_kv_heads, self._group
+        rows = num_queries * group
+        keys, values = view.keys[layer], view.values[layer]
+        stacked = queries.view(num_queries, kv_heads, group, self._head_size).transpose(0, 1)
+        stacked = stacked.reshape(kv_heads, rows, self._head_size)
+        if rows >= _MIN_MATMUL_ROWS and self.device.type == "cpu" and view.mask is not None:
+            scores = torch.baddbmm(view.mask, stacked, keys.transpose(1, 2), alpha=self._scale)
+            read = torch.bmm(scores.softmax(-1), values)
+        else:
+            read = functional.scaled_dot_product_attention(
+                stacked.unsqueeze(0),
+                keys.unsqueeze(0),
+                values.unsqueeze(0),
+                attn_mask=view.mask,
+                scale=self._scale,
+            )[0]
+        read = read.view(kv_heads, num_queries, group, self._head_size).transpose(0, 1)
+        return read.reshape(num_queries, -1)
+
+    def _keep_wanted(
+        self, chunks: Sequence[Chunk], hidden: Tensor, projected: Tensor, num_rows: int
+    ) -> tuple[Tensor, Tensor, list[_ChunkViews]]:
+        kept: list[Tensor] = []
+        views: list[_ChunkViews] = []
+        end = start = 0
+        for chunk in chunks:
+            end += len(chunk.token_ids)
+            if not chunk.num_wanted:
+                continue
+            kept.append(torch.arange(end - chunk.num_wanted, end, device=self.device))
+            view = _ChunkViews(chunk, start, self._group, chunk.num_wanted)
+            view.rows = slice(start, start + chunk.num_wanted)
+            views.append(view)
+            start += chunk.num_wanted
+        if not views:
+            return hidden[:0], projected, []
+        if start == hidden.shape[0]:
+            return hidden, projected, views
+        wanted = torch.cat(kept)
+        if num_rows > start:
+            wanted = torch.cat((wanted, wanted.new_zeros(num_rows - start)))
+        return hidden[wanted], projected[wanted], views
+
+
+def _read_layer(weights: Weights, number: int, is_rotary: bool) -> _Layer:
+    name = f"model.layers.{number}"
+    return _Layer(
+        input_norm=weights.tensor(f"{name}.input_layernorm.weight"),
+        query_key_value=weights.linear([f"{name}.self_attn.{part}_proj" for part in "qkv"]),
+        attention_output=weights.linear([f"{name}.self_attn.o_proj"]),
+        feed_forward_norm=weights.tensor(f"{name}.post_attention_layernorm.weight"),
+        gate_up=weights.linear([f"{name}.mlp.gate_proj", f"{name}.mlp.up_proj"]),
+        down=weights.linear([f"{name}.mlp.down_proj"]),
+        is_rotary=is_rotary,
+    )
+
+
+def _causal_mask(num_queries: int, end: int, group: int, like: Tensor) -> Tensor | None:
+    """What to add to the scores of the last `num_queries` positions before `end`; None when all is seen.
+
+    Row `q * group + g` is query q of the g-th head of its group.
+    """
+    if num_queries == 1:
+        return None
+    mask = torch.zeros((num_queries, group, end), dtype=like.dtype, device=like.device)
+    square = torch.full((num_queries, num_queries), float("-inf"), dtype=like.dtype, device=like.device)
+    mask[:, :, end - num_queries :] = square.triu_(1).unsqueeze(1)
+    return mask.view(num_queries * group, end)
+
+
+def _refuse_unsupported(config: Any) -> None:
+    if config.hidden_act not in ("silu", "swish"):
+        raise ConfigError(f"config.json asks for hidden_act {config.hidden_act!r}: only 'silu' is supported")
+    if any(kind != "full_attention" for kind in config.layer_types):
+        raise ConfigError("config.json asks for sliding-window attention: only full attention is supported")

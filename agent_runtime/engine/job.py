@@ -1,0 +1,226 @@
+"""One turn in the scheduler's hands: its program, its sequence, and the forward it waits for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+
+from ..errors import PromptTooLongError
+from .batching import BatchRule, cut_at_blocks
+from .forward import Chunk
+from .program import Forward, Program, Reading
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from .sequence import BackboneSequence, KeyValueCache
+
+log = logging.getLogger(__name__)
+
+
+class Reader(Protocol):
+    """The part of a `Backbone` that scheduling needs."""
+
+    batch_rule: BatchRule
+    max_positions: int
+
+    @property
+    def vocab_size(self) -> int:
+        """Columns of the logits."""
+        ...
+
+    def new_cache(self, max_tokens: int) -> KeyValueCache:
+        """A prefix cache."""
+        ...
+
+    def new_sequence(self, cache: KeyValueCache) -> BackboneSequence:
+        """An empty sequence."""
+        ...
+
+    def read(self, chunks: Sequence[Chunk]) -> list[Tensor | None]:
+        """One forward."""
+        ...
+
+
+class Job:
+    """A turn from submission to its outcome.
+
+    Made by any thread and cancelled by any; everything else happens on the worker thread.
+
+    Args:
+        start: makes the program; called with the reader when the turn gets a place.
+        on_done: called once with (outcome, error) unless the job was cancelled before.
+        deadline_at: on the scheduler's clock; None is never.
+        deadline_s: what the caller asked for, for the error's message.
+    """
+
+    def __init__(
+        self,
+        start: Callable[[Any], Program[Any]],
+        on_done: Callable[[Any, BaseException | None], None],
+        *,
+        deadline_at: float | None = None,
+        deadline_s: float | None = None,
+    ) -> None:
+        self._start = start
+        self._on_done = on_done
+        self.deadline_at = deadline_at
+        self.deadline_s = deadline_s
+        self.is_cancelled = False
+        self.is_done = False
+        self.error: BaseException | None = None
+        self._program: Program[Any] | None = None
+        self._sequence: BackboneSequence | None = None
+        self._reader: Reader | None = None
+        self._forward: Forward | None = None
+        self._num_done = 0
+        self._num_cached = 0
+        self._parts: list[Tensor] = []
+
+    @property
+    def num_held_tokens(self) -> int:
+        """Positions it has key/value memory for."""
+        return 0 if self._sequence is None else self._sequence.num_reserved
+
+    def begin(self, reader: Reader, cache: KeyValueCache) -> None:
+        """Start the program and run it up to its first forward."""
+        self._reader = reader
+        self._sequence = reader.new_sequence(cache)
+        try:
+            self._program = self._start(reader)
+        except Exception as error:  # a program may raise anything; it is its caller's
+            self.finish(None, error)
+            return
+        self._resume(None)
+
+    def copy_cached(self) -> int:
+        """Take from the cache what it holds of the waiting forward; the tokens taken.
+
+        The rows whose logits are wanted are always computed.
+        """
+        forward, sequence = self._forward, self._sequence
+        assert forward is not None and sequence is not None
+        stop = len(forward.token_ids) - forward.num_logits
+        copied = sequence.copy_cached(forward.token_ids[self._num_done : stop])
+        self._num_done += copied
+        self._num_cached += copied
+        return copied
+
+    def is_read(self) -> bool:
+        """Whether the waiting forward needs no more computing."""
+        return self._forward is not None and self._num_done >= len(self._forward.token_ids)
+
+    def chunk_sizes(self) -> tuple[int, ...]:
+        """Sizes of the chunks its waiting forward still needs."""
+        assert self._forward is not None and self._reader is not None
+        block = self._reader.batch_rule.block_tokens
+        return cut_at_blocks(self._forward.at, len(self._forward.token_ids), self._num_done, block)
+
+    def block_name(self) -> tuple[int, tuple[int, ...]] | None:
+        """Names the shareable block it reads next, if any: two jobs need not compute the same one."""
+        assert self._forward is not None and self._sequence is not None
+        stop = len(self._forward.token_ids) - self._forward.num_logits
+        return self._sequence.next_block(self._forward.token_ids[self._num_done : stop])
+
+    def chunks(self, sizes: Sequence[int]) -> list[Chunk]:
+        """The next chunks of its waiting forward."""
+        forward, sequence = self._forward, self._sequence
+        assert forward is not None and sequence is not None
+        wanted_from = len(forward.token_ids) - forward.num_logits
+        made, start = [], self._num_done
+        for size in sizes:
+            stop = start + size
+            num_wanted = min(size, max(0, stop - wanted_from))
+            made.append(Chunk(sequence.slab, forward.token_ids[start:stop], forward.at + start, num_wanted))
+            start = stop
+        return made
+
+    def note_read(self, chunks: Sequence[Chunk], logits: Sequence[Tensor | None]) -> None:
+        """Record what a forward computed for it."""
+        assert self._sequence is not None
+        for chunk, part in zip(chunks, logits, strict=True):
+            self._sequence.note_read(chunk.token_ids)
+            self._num_done += len(chunk.token_ids)
+            if part is not None:
+                self._parts.append(part)
+
+    def deliver(self) -> None:
+        """Send the program what it asked for, and run it up to its next forward or its end."""
+        reading = Reading(logits=self._logits(), cached_tokens=self._num_cached)
+        self._forward, self._parts = None, []
+        self._resume(reading)
+
+    def finish(self, outcome: Any, error: BaseException | None) -> None:
+        """End it: free its memory at once and tell its caller, unless that one went away."""
+        if self.is_done:
+            return
+        self.is_done = True
+        self.error = error
+        self._close_program()
+        self._sequence = self._forward = None
+        self._parts = []
+        if not self.is_cancelled:
+            self._on_done(outcome, error)
+
+    def _resume(self, reading: Reading | None) -> None:
+        program = self._program
+        assert program is not None
+        try:
+            forward = next(program) if reading is None else program.send(reading)
+            while (error := self._fault_of(forward)) is not None:
+                forward = program.throw(error)
+        except StopIteration as stop:
+            self._program = None
+            self.finish(stop.value, None)
+        except Exception as error:  # a program may raise anything; it is its caller's
+            self._program = None
+            self.finish(None, error)
+        else:
+            self._begin_forward(forward)
+
+    def _begin_forward(self, forward: Forward) -> None:
+        assert self._sequence is not None
+        self._sequence.step_back(forward.at)
+        self._sequence.reserve(forward.at + len(forward.token_ids))
+        self._forward = forward
+        self._num_done = self._num_cached = 0
+
+    def _fault_of(self, forward: Forward) -> Exception | None:
+        """What is wrong with a forward, as the error its program gets; bad input never reaches torch."""
+        assert self._reader is not None and self._sequence is not None
+        num_tokens, end = len(forward.token_ids), forward.at + len(forward.token_ids)
+        if end > self._reader.max_positions:
+            return PromptTooLongError(prompt_tokens=end, max_tokens=self._reader.max_positions)
+        if not num_tokens or not 0 <= forward.num_logits <= num_tokens:
+            return ValueError(
+                f"a forward of {num_tokens} tokens cannot give {forward.num_logits} rows of logits"
+            )
+        if not 0 <= forward.at <= self._sequence.length:
+            return ValueError(
+                f"cannot read at {forward.at}: {self._sequence.length} positions are read so far"
+            )
+        if min(forward.token_ids) < 0 or max(forward.token_ids) >= self._reader.vocab_size:
+            return ValueError(f"a forward holds a token id outside 0..{self._reader.vocab_size - 1}")
+        return None
+
+    def _logits(self) -> Tensor:
+        if len(self._parts) == 1:
+            return self._parts[0]
+        if not self._parts:
+            assert self._reader is not None
+            return torch.empty((0, self._reader.vocab_size))
+        return torch.cat(self._parts)
+
+    def _close_program(self) -> None:
+        program, self._program = self._program, None
+        if program is None:
+            return
+        try:
+            program.close()
+        except Exception:  # its caller is gone or has its error already
+            log.exception("a turn's program failed while it was being closed")

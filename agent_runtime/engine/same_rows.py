@@ -1,0 +1,97 @@
+"""Finds out which rows may share a forward without changing each other's bits.
+
+A matrix product may sum in another order when it has more rows, and a token that was a narrow second may
+then win. So at load one layer is asked, with the real weights, threads and kernels, whether a row's result
+depends on its company, and turns are batched only as far as it does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from .batching import BatchRule
+
+_ROW_COUNTS = (
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+    7,
+    8,
+    9,
+    12,
+    15,
+    16,
+    17,
+    24,
+    31,
+    32,
+    33,
+    48,
+    63,
+    64,
+    65,
+    96,
+    127,
+    128,
+    129,
+    192,
+)
+_PADDED_ROWS = 8
+
+
+def find_batch_rule(
+    row_function: Callable[[Tensor], Tensor],
+    width: int,
+    dtype: torch.dtype,
+    device: torch.device,
+    *,
+    block_tokens: int,
+    max_rows: int,
+) -> BatchRule:
+    """The most permissive rule under which `row_function` gives each row the same bits.
+
+    Args:
+        row_function: maps (rows, width) to (rows, anything), each row by itself.
+        width: of a row.
+        dtype: of a row.
+        device: of a row.
+        block_tokens: see `BatchRule`.
+        max_rows: see `BatchRule`.
+    """
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randn((max_rows, width), generator=generator).to(device=device, dtype=dtype)
+    with torch.inference_mode():
+        counts = [count for count in _ROW_COUNTS if count < max_rows]
+        if _is_same(row_function, rows, counts):
+            return BatchRule(block_tokens=block_tokens, max_rows=max_rows)
+        if _is_same_at_any_place(row_function, rows[:_PADDED_ROWS]):
+            return BatchRule(block_tokens=block_tokens, max_rows=block_tokens, padded_rows=_PADDED_ROWS)
+    return BatchRule(block_tokens=block_tokens, max_rows=block_tokens, padded_rows=0)
+
+
+def _is_same(row_function: Callable[[Tensor], Tensor], rows: Tensor, counts: list[int]) -> bool:
+    """Whether rows come out the same in any number, from any place."""
+    together = row_function(rows)
+    for count in counts:
+        start = (7 * count) % (len(rows) - count + 1)
+        few = slice(start, start + count)
+        if not torch.equal(row_function(rows[few].contiguous()), together[few]):
+            return False
+    return True
+
+
+def _is_same_at_any_place(row_function: Callable[[Tensor], Tensor], rows: Tensor) -> bool:
+    """Whether, in this number of rows, a row comes out the same at any place beside any others."""
+    together = row_function(rows)
+    for shift in range(1, len(rows)):
+        if not torch.equal(row_function(rows.roll(shift, 0).contiguous()), together.roll(shift, 0)):
+            return False
+    alone = torch.zeros_like(rows)
+    alone[0] = rows[0]
+    return torch.equal(row_function(alone)[0], together[0])
