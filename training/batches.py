@@ -1,0 +1,155 @@
+"""Labelled sequences to batches of few shapes, made in a process of its own, exactly resumable.
+
+Every batch has (nearly) the same number of tokens: rows of one of a few lengths. What a batch held, and
+what waits for its bucket to fill, is plain data that travels with the batch, so a checkpoint can name the exact
+place in the data where a run goes on.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import queue
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .recipe import BatchRecipe
+
+PROCESS_START_S = 300.0
+"""Patience with the data process before it counts as dead."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledSequence:
+    """Token ids and the loss weight of each; 0 is read only."""
+
+    ids: tuple[int, ...]
+    weights: tuple[float, ...]
+
+
+@dataclass(slots=True)
+class DataState:
+    """A place in the data: how many sequences were taken, and which wait for company of their length."""
+
+    num_taken: int = 0
+    num_too_long: int = 0
+    waiting: dict[int, list[LabelledSequence]] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data for a checkpoint."""
+        return {
+            "num_taken": self.num_taken,
+            "num_too_long": self.num_too_long,
+            "waiting": {
+                str(length): [[list(s.ids), list(s.weights)] for s in rows]
+                for length, rows in self.waiting.items()
+            },
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> DataState:
+        """Read what `as_json` wrote."""
+        return cls(
+            num_taken=data["num_taken"],
+            num_too_long=data["num_too_long"],
+            waiting={
+                int(length): [LabelledSequence(tuple(ids), tuple(weights)) for ids, weights in rows]
+                for length, rows in data["waiting"].items()
+            },
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Rows of one length, and the place in the data behind them."""
+
+    tokens: NDArray[np.int64]  # (rows, length)
+    weights: NDArray[np.float32]  # (rows, length)
+    num_real: int
+    state: dict[str, Any]
+
+
+SequenceSource = Callable[[int], Iterator[LabelledSequence]]
+"""Called with a start: yields the sequences of an endless, fixed order from that one on. Must be picklable."""
+
+
+def batches(source: SequenceSource, recipe: BatchRecipe, *, pad_id: int, state: DataState) -> Iterator[Batch]:
+    """Fill buckets of equal length and give each as it fills."""
+    for sequence in source(state.num_taken):
+        state.num_taken += 1
+        length = next((length for length in recipe.lengths if length >= len(sequence.ids)), None)
+        if length is None:
+            state.num_too_long += 1
+            continue
+        rows = state.waiting.setdefault(length, [])
+        rows.append(sequence)
+        if len(rows) == recipe.tokens // length:
+            del state.waiting[length]
+            yield _collate(rows, length, pad_id, state)
+
+
+def _collate(rows: list[LabelledSequence], length: int, pad_id: int, state: DataState) -> Batch:
+    tokens = np.full((len(rows), length), pad_id, dtype=np.int64)
+    weights = np.zeros((len(rows), length), dtype=np.float32)
+    for row, sequence in enumerate(rows):
+        tokens[row, : len(sequence.ids)] = sequence.ids
+        weights[row, : len(sequence.ids)] = sequence.weights
+    return Batch(
+        tokens=tokens, weights=weights, num_real=sum(len(s.ids) for s in rows), state=state.as_json()
+    )
+
+
+class BatchStream:
+    """Batches made ahead in another process. Use as a context manager; iteration never ends by itself."""
+
+    def __init__(
+        self, source: SequenceSource, recipe: BatchRecipe, *, pad_id: int, state: DataState, ahead: int = 12
+    ) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._queue: Any = context.Queue(maxsize=ahead)
+        self._process: BaseProcess = context.Process(
+            target=_produce, args=(self._queue, source, recipe, pad_id, state.as_json()), daemon=True
+        )
+
+    def __enter__(self) -> BatchStream:
+        self._process.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.join()
+        self._queue.close()
+
+    def __iter__(self) -> BatchStream:
+        return self
+
+    def __next__(self) -> Batch:
+        waited_s = 0.0
+        while True:
+            try:
+                made = self._queue.get(timeout=5.0)
+            except queue.Empty:
+                waited_s += 5.0
+                if not self._process.is_alive() or waited_s > PROCESS_START_S:
+                    raise RuntimeError(
+                        "the data process ended without a word: run `python -m training data show` to see its error"
+                    ) from None
+                continue
+            if isinstance(made, Batch):
+                return made
+            raise RuntimeError(f"the data process failed: {made}")
+
+
+def _produce(
+    output: Any, source: SequenceSource, recipe: BatchRecipe, pad_id: int, state: dict[str, Any]
+) -> None:
+    try:
+        for batch in batches(source, recipe, pad_id=pad_id, state=DataState.from_json(state)):
+            output.put(batch)
+        output.put("the data source ended, but it must be endless")
+    except Exception as error:  # whatever broke is told to the training process, which cannot see this one
+        output.put(f"{type(error).__name__}: {error}")

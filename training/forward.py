@@ -1,0 +1,159 @@
+"""The training forward of a SmolLM3 backbone: the same weights and the same function, in fewer kernels.
+
+`transformers`' forward is written for every device and feature; on a CPU it spends most of its time outside
+the matrix products. This one keeps float32 parameters (the optimizer's master copies), multiplies in
+bfloat16, joins products that read the same input, and compiles the two halves of a layer around attention.
+Serving does not use it: the deployed forward is `agent_runtime.engine.backbone`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import SmolLM3ForCausalLM
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossSums:
+    """Weighted sums over the supervised tokens of a batch; divide to get means."""
+
+    loss: Tensor  # (), carries the gradient
+    weight: Tensor  # ()
+    num_right: Tensor  # () tokens predicted right, among those of full weight
+    num_full: Tensor  # ()
+    full_loss: Tensor  # () plain cross-entropy over those
+
+
+def _rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+    wide = x.float()
+    normed = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + epsilon)
+    return (normed * weight).to(x.dtype)
+
+
+def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary positions on `x` (tokens, heads, head_dim)."""
+    half = x.shape[-1] // 2
+    first, second = x[..., :half], x[..., half:]
+    return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
+
+
+def _before_attention(
+    x: Tensor,
+    norm: Tensor,
+    qkv: Tensor,
+    cos: Tensor,
+    sin: Tensor,
+    num_heads: int,
+    num_kv_heads: int,
+    epsilon: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    mixed = F.linear(_rms_norm(x, norm, epsilon), qkv)
+    head_dim = qkv.shape[0] // (num_heads + 2 * num_kv_heads)
+    heads = mixed.view(x.shape[0], num_heads + 2 * num_kv_heads, head_dim)
+    turned = _rotate(heads[:, : num_heads + num_kv_heads].float(), cos[:, None], sin[:, None]).to(x.dtype)
+    return turned[:, :num_heads], turned[:, num_heads:], heads[:, num_heads + num_kv_heads :]
+
+
+def _after_attention(
+    x: Tensor, attended: Tensor, output: Tensor, norm: Tensor, gate_up: Tensor, down: Tensor, epsilon: float
+) -> Tensor:
+    x = x + F.linear(attended, output)
+    gate, up = F.linear(_rms_norm(x, norm, epsilon), gate_up).chunk(2, dim=-1)
+    return x + F.linear(F.silu(gate) * up, down)
+
+
+class TrainingForward:
+    """Forward and loss of `model`, whose parameters stay float32.
+
+    `is_compiled` compiles the halves of a layer; worthwhile for runs of more than a few minutes, when
+    every batch has the same number of tokens.
+    """
+
+    def __init__(self, model: SmolLM3ForCausalLM, *, dtype: torch.dtype, is_compiled: bool) -> None:
+        self.model = model
+        self.config = model.config
+        self.dtype = dtype
+        wrap: Callable[..., Callable[..., object]] = (
+            (lambda f: torch.compile(f)) if is_compiled else (lambda f: f)
+        )
+        self._before = wrap(_before_attention)
+        self._after = wrap(_after_attention)
+        config = model.config
+        self._head_dim = config.hidden_size // config.num_attention_heads
+        self._inverse_frequencies = 1.0 / (
+            config.rope_parameters["rope_theta"]
+            ** (torch.arange(0, self._head_dim, 2, dtype=torch.float32) / self._head_dim)
+        )
+        self._angles: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
+
+    def states(self, tokens: Tensor) -> Tensor:
+        """Final normed states of `tokens` (rows, length), flattened to (rows * length, hidden)."""
+        rows, length = tokens.shape
+        config, dtype = self.config, self.dtype
+        cos, sin = self._rotation(rows, length, tokens.device)
+        body = self.model.model
+        x = F.embedding(tokens.reshape(-1), body.embed_tokens.weight).to(dtype)
+        num_heads, num_kv_heads = config.num_attention_heads, config.num_key_value_heads
+        epsilon = config.rms_norm_eps
+        for layer in body.layers:
+            attention, mlp = layer.self_attn, layer.mlp
+            qkv = torch.cat((attention.q_proj.weight, attention.k_proj.weight, attention.v_proj.weight)).to(
+                dtype
+            )
+            turn = (cos, sin) if attention.use_rope else (torch.ones_like(cos), torch.zeros_like(sin))
+            query, key, value = self._before(
+                x, layer.input_layernorm.weight, qkv, *turn, num_heads, num_kv_heads, epsilon
+            )
+            attended = F.scaled_dot_product_attention(
+                *(
+                    part.view(rows, length, -1, self._head_dim).transpose(1, 2)
+                    for part in (query, key, value)
+                ),
+                is_causal=True,
+                enable_gqa=num_heads != num_kv_heads,
+            )
+            gate_up = torch.cat((mlp.gate_proj.weight, mlp.up_proj.weight)).to(dtype)
+            x = self._after(
+                x,
+                attended.transpose(1, 2).reshape(rows * length, -1),
+                attention.o_proj.weight.to(dtype),
+                layer.post_attention_layernorm.weight,
+                gate_up,
+                mlp.down_proj.weight.to(dtype),
+                epsilon,
+            )
+        return _rms_norm(x, body.norm.weight, epsilon)
+
+    def loss(self, tokens: Tensor, weights: Tensor) -> LossSums:
+        """Cross-entropy of the tokens whose weight is above zero; only their rows meet the vocabulary."""
+        states = self.states(tokens)
+        targets = torch.nn.functional.pad(tokens[:, 1:], (0, 1)).reshape(-1)
+        scales = torch.nn.functional.pad(weights[:, 1:], (0, 1)).reshape(-1)
+        picked = scales.nonzero().squeeze(-1)
+        targets, scales = targets[picked], scales[picked]
+        head = self.model.lm_head.weight
+        logits = F.linear(states[picked], head.to(self.dtype)).float()
+        losses = F.cross_entropy(logits, targets, reduction="none")
+        is_full = scales >= 0.5
+        with torch.no_grad():
+            is_right = (logits.argmax(-1) == targets) & is_full
+        return LossSums(
+            loss=(losses * scales).sum(),
+            weight=scales.sum(),
+            num_right=is_right.sum(),
+            num_full=is_full.sum(),
+            full_loss=(losses.detach() * is_full).sum(),
+        )
+
+    def _rotation(self, rows: int, length: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Cosines and sines for `rows` rows, flattened; kept, since batches have few distinct shapes."""
+        kept = self._angles.get((rows, length))
+        if kept is None:
+            angles = torch.arange(length, dtype=torch.float32)[:, None] * self._inverse_frequencies
+            kept = (angles.cos().repeat(rows, 1).to(device), angles.sin().repeat(rows, 1).to(device))
+            self._angles[rows, length] = kept
+        return kept

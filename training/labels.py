@@ -1,0 +1,108 @@
+"""A conversation as token ids with a loss weight each: what serving would read, and the replies it should give.
+
+Layout and call text come from `agent_runtime`, piece by piece as the runtime tokenises them, so a label is exactly
+what the runtime would have written. Which conversations there are is `data/`; how rows are put together is batches.py.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from agent_runtime.messages import Message, ToolCall
+from agent_runtime.prompt import OfferedTool, Prompt, PromptFormat, PromptPiece, render_prompt
+from agent_runtime.prompt.encode import HasBackend
+from agent_runtime.prompt.schema_order import ordered_arguments
+from agent_runtime.scaffold.canonical import CALL_OPEN, call_pieces
+
+from .batches import LabelledSequence
+from .recipe import DataRecipe
+
+_DRAWN_SHARE = 0.2
+"""Share of read tokens that carry the prompt weight: enough to learn from, and cheap."""
+
+
+class Labeller:
+    """Makes labelled sequences for one tokenizer and prompt format."""
+
+    def __init__(self, tokenizer: HasBackend | Tokenizer, format: PromptFormat, recipe: DataRecipe) -> None:
+        self._tokenizer = tokenizer
+        self._format = format
+        self._recipe = recipe
+
+    def label(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[OfferedTool] = (),
+        *,
+        date: datetime.date | None = None,
+        number: int = 0,
+    ) -> LabelledSequence:
+        """Label every reply of a conversation. `number` seeds which read tokens are drawn."""
+        prompt = render_prompt(
+            messages,
+            tools,
+            format=self._format,
+            tokenizer=self._tokenizer,
+            date=date,
+            add_generation_prompt=False,
+        )
+        weights = self._reply_weights(prompt, messages, tools)
+        if self._recipe.prompt_weight:
+            draw = Random(number)
+            weights = [
+                weight or (self._recipe.prompt_weight if draw.random() < _DRAWN_SHARE else 0.0)
+                for weight in weights
+            ]
+            weights[0] = 0.0
+        return LabelledSequence(prompt.ids, tuple(weights))
+
+    def _reply_weights(
+        self, prompt: Prompt, messages: Sequence[Message], tools: Sequence[OfferedTool]
+    ) -> list[float]:
+        """1 for what a reply holds and its end, more inside argument values, 0 elsewhere."""
+        format = self._format
+        opening = format.assistant_open + format.no_think_reply
+        schemas = {tool.name: tool.parameters for tool in tools}
+        slots = iter(
+            [
+                _are_slots(call, schemas.get(call.name, {}))
+                for message in messages
+                if message.role == "assistant"
+                for call in message.tool_calls
+            ]
+        )
+        weights: list[float] = []
+        is_reply = False
+        call: list[bool] = []  # for the pieces of the call being read: is it a slot?
+        for piece in prompt.pieces:
+            num_tokens = len(piece.encoded.ids)
+            if not is_reply:
+                weights.extend([0.0] * num_tokens)
+                is_reply = _is_template(piece, opening)
+                continue
+            if not call and _is_template(piece, format.message_close):
+                weights.extend(
+                    [1.0] + [0.0] * (num_tokens - 1)
+                )  # the end token; the newline behind it is read
+                is_reply = False
+                continue
+            if not call and _is_template(piece, CALL_OPEN):
+                call = next(slots)
+            is_slot = call.pop(0) if call else False
+            weights.extend([self._recipe.argument_weight if is_slot else 1.0] * num_tokens)
+        return weights
+
+
+def _are_slots(call: ToolCall, parameters: Mapping[str, Any]) -> list[bool]:
+    """Whether each piece of a call is a value. Empty strings leave no piece in a prompt."""
+    pieces = call_pieces(call.name, ordered_arguments(call.arguments, parameters))
+    return [piece.kind == "slot" for piece in pieces if piece.text]
+
+
+def _is_template(piece: PromptPiece, text: str) -> bool:
+    return piece.message_index is None and piece.text == text

@@ -1,0 +1,8 @@
+"""The named recipes: a preset is a function of its name that returns a whole recipe."""
+
+from __future__ import annotations
+
+from .backbone import backbone_preset, train_backbone
+from .tokenizer import tokenizer_preset, train_tokenizer_recipe
+
+__all__ = ["backbone_preset", "tokenizer_preset", "train_backbone", "train_tokenizer_recipe"]

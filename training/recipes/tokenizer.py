@@ -1,0 +1,63 @@
+"""The tokenizer recipe: which texts the merges are learnt from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+from agent_runtime.prompt import signature_lines
+from agent_runtime.prompt.schema_order import ordered_arguments
+from agent_runtime.scaffold.canonical import CALL_CLOSE, CALL_OPEN, canonical_call
+
+from ..conversations import conversation
+from ..data import Example, synthetic_examples
+from ..recipe import TokenizerRecipe
+from ..tokenizer import save_tokenizer, train_tokenizer
+
+Preset = Literal["smoke", "cpu", "gpu"]
+
+_TAGS = re.compile(f"{re.escape(CALL_OPEN)}|{re.escape(CALL_CLOSE)}")
+
+
+def tokenizer_preset(preset: Preset) -> TokenizerRecipe:
+    """The recipe of a preset."""
+    match preset:
+        case "smoke":
+            return TokenizerRecipe(vocab_size=1024, num_synthetic=400)
+        case "cpu":
+            return TokenizerRecipe(vocab_size=4096)
+        case "gpu":
+            return TokenizerRecipe(vocab_size=8192, num_synthetic=60_000)
+
+
+def train_tokenizer_recipe(recipe: TokenizerRecipe, *, public: Iterable[Example] = ()) -> Path:
+    """Train the tokenizer and save it; returns its folder."""
+    synthetic = islice(synthetic_examples(recipe.seed), recipe.num_synthetic)
+    tokenizer = train_tokenizer(_texts(synthetic, public), vocab_size=recipe.vocab_size)
+    folder = Path(recipe.output)
+    save_tokenizer(tokenizer, folder)
+    return folder
+
+
+def _texts(*sources: Iterable[Example]) -> Iterator[str]:
+    """Every text of the examples as prompts have it, without control tokens."""
+    for source in sources:
+        for example in source:
+            yield from example_texts(example)
+
+
+def example_texts(example: Example) -> Iterator[str]:
+    """Listing, contents and calls of one example."""
+    messages, tools, _ = conversation(example)
+    parameters = {tool.name: tool.parameters for tool in tools}
+    if tools:
+        yield "Tools:\n" + "".join(signature_lines(tool) for tool in tools)
+    for message in messages:
+        if message.content:
+            yield message.content
+        for call in message.tool_calls:
+            arguments = ordered_arguments(call.arguments, parameters.get(call.name, {}))
+            yield _TAGS.sub("", canonical_call(call.name, arguments))

@@ -1,0 +1,275 @@
+"""The training loop of a backbone: read a batch, step, measure, keep checkpoints.
+
+It decides nothing about data (batches.py), rates (optimizer.py) or how things look (display.py).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TextIO
+
+import torch
+from transformers import SmolLM3Config, SmolLM3ForCausalLM
+
+from .batches import Batch, BatchStream, DataState, SequenceSource, batches
+from .checkpoint import Checkpoint, find_checkpoint, load_checkpoint, random_state, save_checkpoint
+from .forward import LossSums, TrainingForward
+from .optimizer import BackboneOptimizer, rate_share
+from .recipe import ArchitectureRecipe, BackboneRecipe
+
+METRICS_FILE = "training_metrics.jsonl"
+RECIPE_FILE = "run_config.json"
+
+
+class Watcher(Protocol):
+    """Told of every logged step; a display or a tracker."""
+
+    def on_metrics(self, metrics: dict[str, Any]) -> None: ...
+
+    def on_message(self, text: str) -> None: ...
+
+
+@dataclass(slots=True)
+class Counters:
+    """What a run has done so far."""
+
+    step: int = 0
+    num_real_tokens: int = 0
+    num_padded_tokens: int = 0
+    seconds: float = 0.0
+    best_loss: float = float("inf")
+
+    def as_json(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(slots=True)
+class _Window:
+    """Sums since the last log line."""
+
+    loss: float = 0.0
+    num_right: int = 0
+    num_full: int = 0
+    num_real: int = 0
+    num_padded: int = 0
+    norms: list[float] = field(default_factory=list)
+    began: float = field(default_factory=time.perf_counter)
+
+    def add(self, sums: LossSums, batch: Batch) -> None:
+        self.loss += float(sums.full_loss)
+        self.num_right += int(sums.num_right)
+        self.num_full += int(sums.num_full)
+        self.num_real += batch.num_real
+        self.num_padded += batch.tokens.size
+
+
+def new_model(
+    architecture: ArchitectureRecipe, *, vocab_size: int, bos_id: int, eos_id: int, pad_id: int, seed: int
+) -> SmolLM3ForCausalLM:
+    """A freshly initialised backbone in float32."""
+    config = SmolLM3Config(
+        vocab_size=vocab_size,
+        hidden_size=architecture.hidden_size,
+        intermediate_size=architecture.intermediate_size,
+        num_hidden_layers=architecture.num_layers,
+        num_attention_heads=architecture.num_heads,
+        num_key_value_heads=architecture.num_kv_heads,
+        max_position_embeddings=architecture.max_positions,
+        initializer_range=architecture.initializer_range,
+        rope_parameters={"rope_type": "default", "rope_theta": architecture.rope_theta},
+        tie_word_embeddings=True,
+        bos_token_id=bos_id,
+        eos_token_id=eos_id,
+        pad_token_id=pad_id,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = SmolLM3ForCausalLM(config).float()
+        _scale_first_weights(model, architecture)
+        return model
+
+
+@torch.no_grad()
+def _scale_first_weights(model: SmolLM3ForCausalLM, architecture: ArchitectureRecipe) -> None:
+    """Embeddings of length one, and layers that begin by adding little.
+
+    A token's identity then survives to the last layer, and tied logits can be sharp: both are what copying needs.
+    """
+    model.model.embed_tokens.weight.normal_(std=architecture.hidden_size**-0.5)
+    for layer in model.model.layers:
+        for weight in (layer.self_attn.o_proj.weight, layer.mlp.down_proj.weight):
+            weight.mul_((2 * architecture.num_layers) ** -0.5)
+
+
+class Trainer:
+    """Trains `model` as `recipe` says, going on from the latest checkpoint of its folder where there is one."""
+
+    def __init__(
+        self,
+        model: SmolLM3ForCausalLM,
+        recipe: BackboneRecipe,
+        *,
+        source: SequenceSource,
+        validation: SequenceSource,
+        pad_id: int,
+        watchers: tuple[Watcher, ...] = (),
+    ) -> None:
+        self.model = model.to(recipe.device)
+        self.recipe = recipe
+        self.folder = recipe.folder
+        self.counters = Counters()
+        self._source = source
+        self._pad_id = pad_id
+        self._watchers = watchers
+        self._data_state = DataState()
+        self._forward = TrainingForward(model, dtype=getattr(torch, recipe.dtype), is_compiled=recipe.compile)
+        self._optimizer = BackboneOptimizer(model, recipe.optimizer)
+        self._validation = _first_batches(validation, recipe, pad_id)
+
+    def run(self) -> Path:
+        """Train to the recipe's last step and return the last checkpoint."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / RECIPE_FILE).write_text(self.recipe.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        self._resume()
+        with (
+            (self.folder / METRICS_FILE).open("a", encoding="utf-8") as metrics,
+            BatchStream(
+                self._source, self.recipe.batch, pad_id=self._pad_id, state=self._data_state
+            ) as stream,
+        ):
+            return self._train(stream, metrics)
+
+    def _train(self, stream: Iterator[Batch], metrics: TextIO) -> Path:
+        recipe, counters = self.recipe, self.counters
+        total = recipe.schedule.total_steps
+        window = _Window()
+        saved_at = time.perf_counter()
+        data: dict[str, Any] = self._data_state.as_json()
+        is_best = False
+        while counters.step < total:
+            share = rate_share(counters.step, recipe.schedule)
+            for _ in range(recipe.batch.accumulate):
+                batch = next(stream)
+                window.add(self._backward(batch), batch)
+                data = batch.state
+            window.norms.append(self._optimizer.step(share))
+            counters.step += 1
+            if counters.step % 10 == 0 or counters.step == total:
+                self._log(self._training_metrics(window, share), metrics)
+                window = _Window()
+            if counters.step % recipe.validate_every == 0 or counters.step == total:
+                is_best = self._validate(metrics) or is_best
+                window.began = time.perf_counter()
+            is_due = time.perf_counter() - saved_at > recipe.checkpoint_minutes * 60
+            is_due = is_due or bool(recipe.checkpoint_every and counters.step % recipe.checkpoint_every == 0)
+            if is_due or counters.step == total:
+                self._save(data, is_best=is_best)
+                is_best, saved_at = False, time.perf_counter()
+                window.began = time.perf_counter()
+        target = find_checkpoint(self.folder)
+        if target is None:
+            raise RuntimeError(f"the run in {self.folder} ended without a checkpoint")
+        return target
+
+    def _backward(self, batch: Batch) -> LossSums:
+        device = self.recipe.device
+        tokens = torch.from_numpy(batch.tokens).to(device)
+        weights = torch.from_numpy(batch.weights).to(device)
+        sums = self._forward.loss(tokens, weights)
+        (sums.loss / sums.weight.clamp(min=1.0) / self.recipe.batch.accumulate).backward()
+        return sums
+
+    @torch.no_grad()
+    def _validate(self, metrics: TextIO) -> bool:
+        """Measure on held-out batches; True when better than ever before."""
+        window = _Window()
+        for batch in self._validation:
+            tokens = torch.from_numpy(batch.tokens).to(self.recipe.device)
+            weights = torch.from_numpy(batch.weights).to(self.recipe.device)
+            window.add(self._forward.loss(tokens, weights), batch)
+        loss = window.loss / max(window.num_full, 1)
+        self._log(
+            {
+                "step": self.counters.step,
+                "validation_loss": round(loss, 5),
+                "validation_accuracy": round(window.num_right / max(window.num_full, 1), 5),
+            },
+            metrics,
+        )
+        is_better = loss < self.counters.best_loss
+        self.counters.best_loss = min(loss, self.counters.best_loss)
+        return is_better
+
+    def _training_metrics(self, window: _Window, share: float) -> dict[str, Any]:
+        counters = self.counters
+        seconds = time.perf_counter() - window.began
+        counters.seconds += seconds
+        counters.num_real_tokens += window.num_real
+        counters.num_padded_tokens += window.num_padded
+        return {
+            "step": counters.step,
+            "loss": round(window.loss / max(window.num_full, 1), 5),
+            "accuracy": round(window.num_right / max(window.num_full, 1), 5),
+            "learning_rate_share": round(share, 5),
+            "gradient_norm": round(sum(window.norms) / max(len(window.norms), 1), 4),
+            "tokens_per_second": round(window.num_real / seconds, 1),
+            "padding_share": round(1 - window.num_real / max(window.num_padded, 1), 4),
+            "num_real_tokens": counters.num_real_tokens,
+            "seconds": round(counters.seconds, 1),
+            "time": round(time.time(), 1),
+        }
+
+    def _log(self, line: dict[str, Any], metrics: TextIO) -> None:
+        metrics.write(json.dumps(line) + "\n")
+        metrics.flush()
+        for watcher in self._watchers:
+            watcher.on_metrics(line)
+
+    def _save(self, data: dict[str, Any], *, is_best: bool) -> None:
+        weights = {name: p.detach().cpu().contiguous().clone() for name, p in self.model.named_parameters()}
+        target = save_checkpoint(
+            self.folder,
+            Checkpoint(
+                step=self.counters.step,
+                weights=weights,
+                optimizer=self._optimizer.state_dict(),
+                data=data,
+                counters=self.counters.as_json(),
+                random_state=random_state(),
+            ),
+            keep=self.recipe.keep_checkpoints,
+            is_best=is_best,
+        )
+        self._tell(f"saved {target}")
+
+    def _resume(self) -> None:
+        target = find_checkpoint(self.folder)
+        if target is None:
+            return
+        checkpoint = load_checkpoint(target)
+        load_weights(self.model, checkpoint)
+        self._optimizer.load_state_dict(checkpoint.optimizer)
+        self._data_state = DataState.from_json(dict(checkpoint.data))
+        self.counters = Counters(**checkpoint.counters)
+        torch.set_rng_state(checkpoint.random_state)
+        self._tell(f"going on from {target}")
+
+    def _tell(self, text: str) -> None:
+        for watcher in self._watchers:
+            watcher.on_message(text)
+
+
+def load_weights(model: SmolLM3ForCausalLM, checkpoint: Checkpoint) -> None:
+    """Put a checkpoint's weights into `model`; every parameter must be there."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(checkpoint.weights[name])
+
+
+def _first_batches(source: SequenceSource, recipe: BackboneRecipe, pad_id: int) -> tuple[Batch, ...]:
+    stream = batches(source, recipe.batch, pad_id=pad_id, state=DataState())
+    return tuple(batch for batch, _ in zip(stream, range(recipe.validation_batches), strict=False))
