@@ -1,0 +1,238 @@
+"""Values that no automaton describes (recursion, free objects), followed by llguidance byte by byte.
+
+llguidance says which tokens may come; what is added here is an end: a grammar has no budget of its own, so near
+the end of the slot's budget the shortest way out is taken, one token at a time.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import llguidance
+import numpy as np
+from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask
+from numpy.typing import NDArray
+
+from .byte_automaton import LanguageError
+from .shape import GrammarShape
+from .vocabulary import TokenVocabulary
+
+Mask = NDArray[np.bool_]
+
+# The shortest way out of JSON, by first byte: close what is open, else separate, else a value that needs no closing.
+_WAY_OUT = {byte: rank for rank, byte in enumerate(b'}],ntf0123456789": .[{')}
+_LAST = len(_WAY_OUT)
+
+
+class GrammarMatcher:
+    """Follows one value under a JSON Schema."""
+
+    __slots__ = (
+        "_bits",
+        "_depth",
+        "_is_escaped",
+        "_is_in_string",
+        "_left",
+        "_mask",
+        "_matcher",
+        "_taken",
+        "_vocabulary",
+    )
+
+    def __init__(self, matcher: llguidance.LLMatcher, vocabulary: TokenVocabulary, *, budget: int) -> None:
+        self._matcher = matcher
+        self._vocabulary = vocabulary
+        self._left = budget
+        self._taken: list[int] = []
+        self._depth = 0
+        self._is_in_string = False
+        self._is_escaped = False
+        self._bits = allocate_token_bitmask(1, len(vocabulary) + 1)
+        self._mask: Mask | None = None
+
+    @classmethod
+    def of(
+        cls,
+        shape: GrammarShape,
+        vocabulary: TokenVocabulary,
+        *,
+        leading_space: bool = False,
+        budget: int = 256,
+        earlier_items: tuple[str, ...] = (),
+    ) -> GrammarMatcher:
+        """A matcher at the beginning of a value of `shape`.
+
+        A value may exceed its budget by what its required parts need.
+
+        Raises:
+            LanguageError: llguidance refuses the schema, or the value must differ from earlier items.
+        """
+        if earlier_items:
+            raise LanguageError(
+                "unique items that need a grammar (recursive or open objects) cannot be honoured"
+            )
+        tokenizer = _tokenizer_of(vocabulary)
+        grammar = grammar_of(json.dumps(shape.schema), leading_space=leading_space)
+        matcher = llguidance.LLMatcher(tokenizer, grammar, log_level=0)
+        if matcher.is_error():
+            raise LanguageError(f"llguidance refuses the schema: {_first_line(matcher.get_error())}")
+        return cls(matcher, vocabulary, budget=budget)
+
+    @property
+    def raw(self) -> bytes:
+        """The bytes so far."""
+        return self._vocabulary.text_of(self._taken)
+
+    @property
+    def text(self) -> str:
+        """The text so far; an unfinished character shows as U+FFFD."""
+        return self.raw.decode(errors="replace")
+
+    def allowed(self) -> Mask:
+        """`(V,)`, read-only: what may come next; near the end of the budget only the shortest way out."""
+        if self._mask is None:
+            self._mask = self._computed()
+            self._mask.flags.writeable = False
+        return self._mask
+
+    def can_end(self) -> bool:
+        """Whether the value is complete."""
+        return bool(self._matcher.is_accepting())
+
+    def advance(self, token_id: int) -> None:
+        """Take one allowed token.
+
+        Raises:
+            ValueError: it is not allowed here.
+        """
+        if not self._matcher.consume_token(token_id):
+            raise ValueError(f"token {token_id} is not allowed after {self.text!r}")
+        self._scan(self._vocabulary.tokens[token_id])
+        self._taken.append(token_id)
+        self._left -= 1
+        self._mask = None
+
+    def forced(self) -> int | None:
+        """The only token that may come, if there is one and the value may not end instead."""
+        allowed = self.allowed()
+        return int(allowed.argmax()) if np.count_nonzero(allowed) == 1 and not self.can_end() else None
+
+    def copy(self) -> GrammarMatcher:
+        """An independent cursor at the same place."""
+        twin = GrammarMatcher(self._matcher.deep_copy(), self._vocabulary, budget=self._left)
+        twin._taken, twin._depth = self._taken.copy(), self._depth
+        twin._is_in_string, twin._is_escaped = self._is_in_string, self._is_escaped
+        return twin
+
+    def _computed(self) -> Mask:
+        is_leaving = self._left <= 2 * self._depth + 4
+        if is_leaving and self.can_end():
+            return np.zeros(len(self._vocabulary), np.bool_)
+        fill_next_token_bitmask(self._matcher, self._bits)
+        bits = np.unpackbits(self._bits[0].view(np.uint8), bitorder="little")
+        mask = bits[: len(self._vocabulary)].view(np.bool_)
+        return self._way_out(mask) if is_leaving else mask
+
+    def _way_out(self, mask: Mask) -> Mask:
+        candidates = np.flatnonzero(mask).tolist()
+        tokens = self._vocabulary.tokens
+        if not self._is_in_string:
+            chosen = min(
+                candidates, key=lambda i: (_WAY_OUT.get(tokens[i][0], _LAST), len(tokens[i])), default=None
+            )
+        else:
+            closing = [i for i in candidates if tokens[i] == b'"' and not self._is_escaped]
+            # A pattern may forbid the quote here. Any walk that is random enough comes to where it does not.
+            chosen = closing[0] if closing else random.Random(len(self._taken)).choice(candidates or [None])
+        only = np.zeros(len(self._vocabulary), np.bool_)
+        if chosen is not None:
+            only[chosen] = True
+        return only
+
+    def _scan(self, token: bytes) -> None:
+        for byte in token:
+            if self._is_in_string:
+                if self._is_escaped:
+                    self._is_escaped = False
+                elif byte == 0x5C:
+                    self._is_escaped = True
+                elif byte == 0x22:
+                    self._is_in_string = False
+            elif byte == 0x22:
+                self._is_in_string = True
+            elif byte in b"{[":
+                self._depth += 1
+            elif byte in b"}]":
+                self._depth -= 1
+
+
+@lru_cache(maxsize=256)
+def grammar_of(schema: str, *, leading_space: bool) -> str:
+    """llguidance's grammar of a schema (as JSON text) in canonical separators."""
+    options = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+    tagged = json.loads(schema)
+    body = json.dumps({**tagged, "x-guidance": options} if isinstance(tagged, dict) else tagged)
+    start = 'start: " " value' if leading_space else "start: value"
+    return llguidance.LLMatcher.grammar_from_lark(f"{start}\nvalue: %json {body}\n")
+
+
+def refusal_of(schema: Any) -> str | None:
+    """Why llguidance cannot honour a schema, or None if it can. Needs no vocabulary."""
+    grammar = grammar_of(json.dumps(schema), leading_space=False)
+    is_error, messages = llguidance.LLMatcher.validate_grammar_with_warnings(grammar)
+    return _first_line(messages[0]) if messages and (is_error or messages) else None
+
+
+def _first_line(message: str) -> str:
+    return message.strip().splitlines()[0] if message.strip() else "unknown reason"
+
+
+class _Tokens:
+    """The vocabulary as llguidance wants it, with an end token of its own."""
+
+    def __init__(self, vocabulary: TokenVocabulary) -> None:
+        self.eos_token_id = len(vocabulary)
+        self.bos_token_id = None
+        # 0xFF never begins UTF-8: llguidance's mark of tokens that are no text.
+        self.tokens = [token or b"\xff<%d>" % index for index, token in enumerate((*vocabulary.tokens, b""))]
+        self.special_token_ids = [index for index, token in enumerate(vocabulary.tokens) if not token]
+        self.special_token_ids.append(self.eos_token_id)
+        self._encode: Callable[[str], Sequence[int]] = vocabulary.encode or _by_longest_token(vocabulary)
+
+    def __call__(self, text: str) -> list[int]:
+        return list(self._encode(text))
+
+
+def _by_longest_token(vocabulary: TokenVocabulary) -> Callable[[str], Sequence[int]]:
+    """Greedy tokens, for a vocabulary that came without a tokenizer."""
+    ids = {token: index for index, token in enumerate(vocabulary.tokens) if token}
+    longest = max(map(len, ids), default=1)
+
+    def encode(text: str) -> list[int]:
+        raw, found, at = text.encode(), list[int](), 0
+        while at < len(raw):
+            end = next(end for end in range(min(len(raw), at + longest), at, -1) if raw[at:end] in ids)
+            found.append(ids[raw[at:end]])
+            at = end
+        return found
+
+    return encode
+
+
+_lock = threading.Lock()
+_tokenizers: WeakKeyDictionary[TokenVocabulary, llguidance.LLTokenizer] = WeakKeyDictionary()
+
+
+def _tokenizer_of(vocabulary: TokenVocabulary) -> llguidance.LLTokenizer:
+    with _lock:
+        found = _tokenizers.get(vocabulary)
+        if found is None:
+            wrapper = llguidance.TokenizerWrapper(_Tokens(vocabulary))
+            found = _tokenizers[vocabulary] = llguidance.LLTokenizer(wrapper, n_vocab=len(vocabulary) + 1)
+        return found
