@@ -7,21 +7,34 @@ from __future__ import annotations
 
 from .encode import TextEncoder, check_tokenizer, encode_call, text_encoder
 from .format import FORMAT_FILE, PromptFormat
+from .history import FittedHistory, fit_history
 from .listing import OfferedTool, signature_lines
+from .loose_json import validate_json
+from .parse import ParsedCall, ParsedReply, ReplyProblem, extract_tool_call, parse_reply
 from .render import MessageSpan, Prompt, PromptPiece, TokenSource, render_prompt
+from .stream import ReplySplitter
 
 __all__ = [
     "FORMAT_FILE",
+    "FittedHistory",
     "MessageSpan",
     "OfferedTool",
+    "ParsedCall",
+    "ParsedReply",
     "Prompt",
     "PromptFormat",
     "PromptPiece",
+    "ReplyProblem",
+    "ReplySplitter",
     "TextEncoder",
     "TokenSource",
     "check_tokenizer",
     "encode_call",
+    "extract_tool_call",
+    "fit_history",
+    "parse_reply",
     "render_prompt",
     "signature_lines",
     "text_encoder",
+    "validate_json",
 ]
