@@ -161,8 +161,8 @@ def _scalar_text(slot: Slot, chance: random.Random) -> str:
         case IntegerShape(minimum=low, maximum=high):
             low = -99 if low is None else low
             return str(chance.randint(low, low + 99 if high is None else high))
-        case NumberShape():
-            return json_text(chance.randint(-5, 5) + 0.25)
+        case NumberShape(minimum=lowest):
+            return json_text(chance.randint(-5 if lowest is None else int(lowest), 9) + 0.25)
         case StringShape(min_length=low, max_length=high):
             length = chance.randint(low, low + 6 if high is None else high)
             return string_body("".join(chance.choice('ab é"\\\n') for _ in range(length)))

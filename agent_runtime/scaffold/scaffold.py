@@ -123,6 +123,10 @@ class Slot:
     earlier_items: tuple[JsonValue, ...] = ()
     description: str = ""
 
+    def raw_text(self, value: JsonValue) -> str:
+        """A value as this slot spells it, without the space."""
+        return string_body(value) if self.is_string and isinstance(value, str) else json_text(value)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Scaffold:

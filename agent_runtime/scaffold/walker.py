@@ -120,6 +120,16 @@ class CallWalker:
         """Path and value of every closed slot, in the order they were written."""
         return self._filled
 
+    @property
+    def is_named(self) -> bool:
+        """Whether the tool's name is written."""
+        return bool(self._parts)
+
+    @property
+    def depends_on_value(self) -> bool:
+        """Whether what may follow the open slot depends on its value (an array of unique items)."""
+        return self._frame is not None and self._frame.is_unique
+
     def copy(self) -> CallWalker:
         """An independent walker at the same place."""
         copied = CallWalker.__new__(CallWalker)
@@ -170,7 +180,7 @@ class CallWalker:
         if slot is self._scaffold.name_slot:
             return self._first_candidates()
         filled = self._filled
-        if self._frame is not None and self._frame.is_unique:
+        if self.depends_on_value:
             filled = (*filled, (slot.path, slot_value(slot, text)))
         return self._next_candidates(self._frame, _closing(slot), filled)
 

@@ -1,0 +1,141 @@
+"""Filling a call token by token under exact constraints, jumping over everything that is forced.
+
+This is `fill="autoregressive"`: the reference for quality, and the baseline the other fills must beat. What
+may come next is scaffold/frontier.py.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..scaffold.frontier import Allowed, CallFrontier
+from .program import Program
+from .sampling import Choice, Sampler
+from .tape import Rows, Tape
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilledSlot:
+    """A value and the log-probability of every decision that made it, presence first, the slot's end last.
+
+    Decisions are among allowed tokens only, at temperature 1, before any calibration.
+    """
+
+    value: Any
+    logprobs: tuple[float, ...] = ()
+
+    @property
+    def confidence(self) -> float:
+        """Probability of the value: the product over its decisions."""
+        return math.exp(math.fsum(self.logprobs))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilledCall:
+    """A complete, valid call."""
+
+    name: str
+    arguments: dict[str, Any]
+    text: str
+    slots: dict[str, FilledSlot]
+    name_logprobs: tuple[float, ...] = ()
+    structure_logprobs: tuple[float, ...] = ()
+    """Decisions that belong to no value: to leave out what comes last, to end, empty arrays and objects."""
+
+    @property
+    def confidence(self) -> float:
+        """Probability of the whole call, given that there is one."""
+        per_slot = (math.fsum(slot.logprobs) for slot in self.slots.values())
+        return math.exp(math.fsum((*self.name_logprobs, *self.structure_logprobs, *per_slot)))
+
+
+def fill_autoregressive(
+    frontier: CallFrontier,
+    tape: Tape,
+    *,
+    sampler: Sampler,
+    max_length: int,
+    logits: Rows | None = None,
+    on_name: Callable[[str], None] | None = None,
+) -> Program[FilledCall | None]:
+    """Write one call; its last tokens, which are forced, are on the tape but not read.
+
+    Args:
+        frontier: what may come next.
+        tape: stands where the frontier stands.
+        sampler: chooses among the allowed tokens.
+        max_length: tokens on the tape at which to give up: the result is None.
+        logits: the row for the next token, where the caller has read everything on the tape.
+        on_name: told the tool's name as soon as it is decided.
+    """
+    ledger = _Ledger()
+    while True:
+        tape.write(frontier.take_forced())
+        if on_name is not None and frontier.tool_name is not None:
+            on_name(frontier.tool_name)
+            on_name = None
+        ledger.note_slots(frontier)
+        if frontier.completed is not None:
+            return ledger.filled_call(frontier)
+        if tape.length >= max_length:
+            return None
+        if logits is None or tape.num_pending:
+            logits = (yield from tape.read())[-1]
+        allowed = frontier.allowed()
+        choice = sampler.choose(logits, allowed.ids, allowed.ending)
+        logits = None
+        ledger.note_choice(allowed, choice, is_named=frontier.is_named)
+        frontier.advance(choice.token_id)
+        tape.write((choice.token_id,))
+        ledger.note_slots(frontier)
+
+
+@dataclass(slots=True)
+class _Ledger:
+    """Books every decision to the value it made.
+
+    A token that ends a slot also chooses what comes next; its probability is split between the two. What
+    leads to a slot is booked to that slot.
+    """
+
+    by_path: dict[str, list[float]] = field(default_factory=dict)
+    name: list[float] = field(default_factory=list)
+    leading: list[float] = field(default_factory=list)
+    num_slots: int = 0
+
+    def note_choice(self, allowed: Allowed, choice: Choice, *, is_named: bool) -> None:
+        if allowed.path is None:
+            self.leading.append(choice.logprob)
+            return
+        slot = self.by_path.setdefault(allowed.path, []) if is_named else self.name
+        if choice.token_id in allowed.ending:
+            slot.append(choice.ending_logprob)
+            self.leading.append(choice.logprob - choice.ending_logprob)
+        else:
+            slot.append(choice.logprob)
+
+    def note_slots(self, frontier: CallFrontier) -> None:
+        paths = frontier.slot_paths
+        if len(paths) <= self.num_slots:
+            return
+        self.by_path.setdefault(paths[self.num_slots], []).extend(self.leading)
+        self.leading.clear()
+        self.num_slots = len(paths)
+
+    def filled_call(self, frontier: CallFrontier) -> FilledCall:
+        walker = frontier.completed
+        assert walker is not None
+        return FilledCall(
+            name=walker.tool_name,
+            arguments=walker.arguments,
+            text=walker.text,
+            slots={
+                path: FilledSlot(value=value, logprobs=tuple(self.by_path.get(path, ())))
+                for path, value in walker.filled
+            },
+            name_logprobs=tuple(self.name),
+            structure_logprobs=tuple(self.leading),
+        )

@@ -1,0 +1,294 @@
+"""Which tokens may come next while a call is being written.
+
+A `CallFrontier` follows every reading of the tokens so far that still leads to a valid call: usually one,
+more where a union's options or several tools begin alike. Which of the allowed tokens is taken is the
+business of engine/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .byte_automaton import LanguageError
+from .matcher import SlotMatcher, matcher_for
+from .scaffold import Slot
+from .token_tree import TokenNode, TokenTrees
+from .vocabulary import TokenVocabulary
+from .walker import CallWalker, Candidate
+
+MAX_READINGS = 64
+"""Readings followed at once beyond those of the tools' names; the rest are given up, never made invalid."""
+
+
+MatcherMaker = Callable[[Slot], SlotMatcher]
+"""The matcher of a slot that is not a list of constants."""
+
+
+def matcher_maker(vocabulary: TokenVocabulary, *, max_slot_tokens: int) -> MatcherMaker:
+    """Exact matchers under a vocabulary; no value gets longer than its slot's limit and this one."""
+
+    def make(slot: Slot) -> SlotMatcher:
+        return matcher_for(
+            slot.shape,
+            vocabulary,
+            leading_space=slot.leading_space,
+            budget=min(slot.budget.limit, max_slot_tokens),
+            earlier_items=[slot.raw_text(value) for value in slot.earlier_items],
+        )
+
+    return make
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """The tokens that may come next: `ids` in ascending order.
+
+    `path` is the slot that is open (None: between slots); `ending` are those of the ids
+    that end it.
+    """
+
+    ids: NDArray[np.int64]
+    path: str | None
+    ending: NDArray[np.int64]
+
+
+class _InLiteral:
+    """Somewhere in the literals that the walker offers."""
+
+    __slots__ = ("node", "walker")
+
+    def __init__(self, walker: CallWalker, node: TokenNode) -> None:
+        self.walker = walker
+        self.node = node
+
+
+class _InConstants:
+    """In a slot that holds one of some constants."""
+
+    __slots__ = ("ends", "node", "token_ids", "walker")
+
+    def __init__(self, walker: CallWalker, node: TokenNode) -> None:
+        self.walker = walker
+        self.node = node
+        self.token_ids: list[int] = []
+        self.ends: TokenNode | None = None
+
+
+class _InSlot:
+    """In a slot whose language a matcher follows."""
+
+    __slots__ = ("ends", "mask", "matcher", "token_ids", "walker")
+
+    def __init__(self, walker: CallWalker, matcher: SlotMatcher) -> None:
+        self.walker = walker
+        self.matcher = matcher
+        self.mask: NDArray[np.bool_] | None = None
+        self.token_ids: list[int] = []
+        self.ends: TokenNode | None = None
+
+
+_Reading = _InLiteral | _InConstants | _InSlot
+
+_NO_IDS = np.empty(0, dtype=np.int64)
+
+
+class CallFrontier:
+    """Writes one call of one of some tools, token by token."""
+
+    def __init__(
+        self,
+        walkers: Sequence[CallWalker],
+        *,
+        vocabulary: TokenVocabulary,
+        trees: TokenTrees,
+        make_matcher: MatcherMaker,
+    ) -> None:
+        """Stand before the name of the tool."""
+        self._vocabulary = vocabulary
+        self._trees = trees
+        self._make_matcher = make_matcher
+        self._allowed: Allowed | None = None
+        self._complete: CallWalker | None = None
+        self._limit = max(MAX_READINGS, len(walkers))
+        self._readings: list[_Reading] = [reading for walker in walkers for reading in self._opened(walker)]
+
+    @property
+    def completed(self) -> CallWalker | None:
+        """The walker of the finished call, once there is one."""
+        return self._complete
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the tool's name is written."""
+        return self._complete is not None or all(reading.walker.is_named for reading in self._readings)
+
+    @property
+    def tool_name(self) -> str | None:
+        """The tool being called, as soon as only one is left."""
+        if self._complete is not None:
+            return self._complete.tool_name
+        names = {reading.walker.tool_name for reading in self._readings}
+        return names.pop() if len(names) == 1 else None
+
+    @property
+    def slot_paths(self) -> tuple[str, ...]:
+        """Paths of the slots closed so far and of the one that is open, by the first reading."""
+        walker = self._complete or self._readings[0].walker
+        closed = tuple(path for path, _ in walker.filled)
+        is_open = walker.slot is not None and walker.is_named
+        return (*closed, walker.slot.path) if is_open and walker.slot is not None else closed
+
+    def allowed(self) -> Allowed:
+        """The tokens that may come next; never none before the call is complete."""
+        if self._allowed is None:
+            self._allowed = self._find_allowed()
+        return self._allowed
+
+    def take_forced(self) -> list[int]:
+        """Take tokens as long as only one is possible, and say which."""
+        taken: list[int] = []
+        while self._complete is None:
+            allowed = self.allowed()
+            if len(allowed.ids) != 1:
+                break
+            taken.append(int(allowed.ids[0]))
+            self.advance(taken[-1])
+        return taken
+
+    def advance(self, token_id: int) -> None:
+        """Take a token.
+
+        Raises:
+            ValueError: the token is not allowed.
+        """
+        following: list[_Reading] = []
+        completed: CallWalker | None = None
+        for reading in self._readings:
+            for after in self._advanced(reading, token_id):
+                if isinstance(after, CallWalker):
+                    completed = completed or after
+                elif len(following) < self._limit:
+                    following.append(after)
+        if not following and completed is None:
+            raise ValueError(f"token {token_id} cannot come next in this call")
+        self._readings = following
+        self._complete = completed
+        self._allowed = None
+
+    # Where a walker stands becomes readings.
+
+    def _opened(self, walker: CallWalker) -> Iterator[_Reading]:
+        slot = walker.slot
+        if slot is None:
+            yield _InLiteral(walker, self._literals(walker.candidates))
+        elif slot.constants:
+            yield _InConstants(walker, self._trees.tree(slot.constants))
+        else:
+            yield _InSlot(walker, self._make_matcher(slot))
+
+    def _literals(self, candidates: tuple[Candidate, ...]) -> TokenNode:
+        texts = tuple(candidate.text for candidate in candidates)
+        if not any(candidate.slot is not None and candidate.slot.earlier_items for candidate in candidates):
+            return self._trees.tree(texts)
+        return self._trees.tree_of_some(
+            {n: text for n, text in enumerate(texts) if self._has_value_left(candidates[n].slot)}
+        )
+
+    def _has_value_left(self, slot: Slot | None) -> bool:
+        """Whether a slot of an array of unique items can hold anything that is not taken."""
+        if slot is None or slot.constants or not slot.earlier_items:
+            return True
+        try:
+            matcher = self._make_matcher(slot)
+        except LanguageError:
+            return False
+        return matcher.can_end() or bool(matcher.allowed().any())
+
+    def _arrived(self, walker: CallWalker, node: TokenNode) -> Iterator[_Reading | CallWalker]:
+        """A token led into literals: stay among them, and enter what the finished ones lead to."""
+        for index in node.ends:
+            after = walker.copy()
+            after.choose(index)
+            if after.is_complete:
+                yield after
+            else:
+                yield from self._opened(after)
+        if node.children:
+            yield _InLiteral(walker, node)
+
+    def _advanced(self, reading: _Reading, token_id: int) -> Iterator[_Reading | CallWalker]:
+        if isinstance(reading, _InLiteral):
+            child = reading.node.children.get(token_id)
+            if child is not None:
+                yield from self._arrived(reading.walker, child)
+            return
+        ends = self._ends(reading)
+        end = ends.children.get(token_id) if ends is not None else None
+        if end is not None:
+            after = reading.walker.copy()
+            after.fill(self._text(reading))
+            yield from self._arrived(after, end)
+        if isinstance(reading, _InConstants):
+            child = reading.node.children.get(token_id)
+            if child is not None:
+                reading.node = child
+                reading.token_ids.append(token_id)
+                reading.ends = None
+                yield reading
+        elif token_id < len(mask := self._mask(reading)) and mask[token_id]:
+            reading.matcher.advance(token_id)
+            reading.mask = None
+            reading.token_ids.append(token_id)
+            if reading.walker.depends_on_value:
+                reading.ends = None
+            yield reading
+
+    # What a reading allows.
+
+    def _find_allowed(self) -> Allowed:
+        if len(self._readings) == 1:
+            return self._allowed_by(self._readings[0])
+        alone = [self._allowed_by(reading) for reading in self._readings]
+        paths = {allowed.path for allowed in alone}
+        endings = [allowed.ending for allowed in alone]
+        return Allowed(
+            ids=np.unique(np.concatenate([allowed.ids for allowed in alone])),
+            path=paths.pop() if len(paths) == 1 else None,
+            ending=np.unique(np.concatenate(endings)),
+        )
+
+    def _allowed_by(self, reading: _Reading) -> Allowed:
+        if isinstance(reading, _InLiteral):
+            return Allowed(reading.node.ids, None, _NO_IDS)
+        ends = self._ends(reading)
+        ending = _NO_IDS if ends is None else ends.ids
+        inside = (
+            reading.node.ids if isinstance(reading, _InConstants) else np.flatnonzero(self._mask(reading))
+        )
+        path = reading.walker.slot.path if reading.walker.slot is not None else None
+        if not len(ending):
+            return Allowed(inside, path, ending)
+        if not len(inside):
+            return Allowed(ending, path, ending)
+        return Allowed(np.union1d(inside, ending), path, ending)
+
+    def _mask(self, reading: _InSlot) -> NDArray[np.bool_]:
+        if reading.mask is None:
+            reading.mask = reading.matcher.allowed()
+        return reading.mask
+
+    def _ends(self, reading: _InConstants | _InSlot) -> TokenNode | None:
+        """The literals that may follow if the slot ended here, or None where it cannot."""
+        if not (reading.node.ends if isinstance(reading, _InConstants) else reading.matcher.can_end()):
+            return None
+        if reading.ends is None:
+            text = self._text(reading) if reading.walker.depends_on_value else ""
+            reading.ends = self._literals(reading.walker.following(text))
+        return reading.ends
+
+    def _text(self, reading: _InConstants | _InSlot) -> str:
+        return self._vocabulary.text_of(reading.token_ids).decode()

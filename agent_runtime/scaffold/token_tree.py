@@ -1,0 +1,63 @@
+"""Trees of token sequences: candidate literals, constants and tool names, told apart token by token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+_CACHED_TREES = 8192
+
+
+class TokenNode:
+    """A place in a tree. `ends` are the numbers of the sequences that end here."""
+
+    __slots__ = ("_ids", "children", "ends")
+
+    def __init__(self) -> None:
+        """A node without children."""
+        self.children: dict[int, TokenNode] = {}
+        self.ends: list[int] = []
+        self._ids: NDArray[np.int64] | None = None
+
+    @property
+    def ids(self) -> NDArray[np.int64]:
+        """The tokens that may come next, in ascending order."""
+        if self._ids is None:
+            self._ids = np.array(sorted(self.children), dtype=np.int64)
+        return self._ids
+
+
+def token_tree(sequences: Mapping[int, Sequence[int]]) -> TokenNode:
+    """The tree of some numbered token sequences; equal ones end at the same node."""
+    root = TokenNode()
+    for number, sequence in sequences.items():
+        node = root
+        for token_id in sequence:
+            node = node.children.setdefault(token_id, TokenNode())
+        node.ends.append(number)
+    return root
+
+
+class TokenTrees:
+    """Trees of texts under one tokenizer, remembered."""
+
+    def __init__(self, encode: Callable[[str], Sequence[int]]) -> None:
+        """Texts become tokens through `encode`, which never yields a control token."""
+        self._encode = encode
+        self._trees: dict[tuple[str, ...], TokenNode] = {}
+
+    def tree(self, texts: tuple[str, ...]) -> TokenNode:
+        """The tree of these texts' tokens; a text's number is its place."""
+        found = self._trees.get(texts)
+        if found is None:
+            found = self.tree_of_some(dict(enumerate(texts)))
+            if len(self._trees) >= _CACHED_TREES:
+                self._trees.clear()
+            self._trees[texts] = found
+        return found
+
+    def tree_of_some(self, texts: Mapping[int, str]) -> TokenNode:
+        """The tree of numbered texts, not remembered."""
+        return token_tree({number: self._encode(text) for number, text in texts.items()})
