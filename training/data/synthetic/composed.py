@@ -113,7 +113,7 @@ def composed_action(draw: Draw, *, domain: str | None = None, thing: str | None 
             used.add(rule.names[0])
             rules.append(rule)
     rules.sort(key=lambda rule: not rule.is_required)
-    return Action(domain or draw.pick(w.NOUNS), family, (verb,), thing, tuple(rules))
+    return Action(domain or draw.pick(w.NOUNS), family, (verb,), thing, tuple(rules), is_composed=True)
 
 
 def is_held_out(action: Action, share: int) -> bool:

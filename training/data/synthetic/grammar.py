@@ -1,4 +1,4 @@
-"""Reading the domain grammar (`domains.txt`; its first lines say how it is written)."""
+"""Reading the domain grammar (`*.txt`; the first lines of `domains.txt` say how it is written)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,14 @@ class Action(NamedTuple):
     family: str
     verbs: tuple[str, ...]
     object: str
+    """As descriptions name it, article included."""
     parameters: tuple[ParameterRule, ...]
+    said_objects: tuple[str, ...] = ()
+    """As requests name it, where that differs."""
+    asks: tuple[str, ...] = ()
+    """Whole wordings: questions, goals, things or statements, with `{parameter}` where a value is said inside."""
+    is_composed: bool = False
+    """Made of random words: its values cannot be told apart by their phrases, only by their names."""
 
 
 def split_outside(text: str, separator: str) -> list[str]:
@@ -71,15 +78,21 @@ def actions() -> tuple[Action, ...]:
     """Every action of the grammar."""
     read = []
     domain = ""
-    for line in files(__package__).joinpath("domains.txt").read_text(encoding="utf8").splitlines():
+    folder = files(__package__)
+    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".txt"))
+    lines = [line for name in names for line in folder.joinpath(name).read_text(encoding="utf8").splitlines()]
+    for line in lines:
         line = line.strip()
         if not line or line.startswith("#"):
             continue
         if line.startswith("["):
             domain = line.strip("[]")
             continue
-        verbs, thing, *rest = (part.strip() for part in line.split(" ; "))
+        verbs, things, *rest = (part.strip() for part in line.split(" ;"))
         parameters = tuple(parse_parameter(part) for part in split_outside(rest[0], ", ")) if rest else ()
+        asks = tuple(rest[1].split("|")) if len(rest) > 1 else ()
         family = verbs if verbs in FAMILIES else "do"
-        read.append(Action(domain, family, FAMILIES.get(verbs) or tuple(verbs.split("|")), thing, parameters))
+        thing, *said = things.split("|")
+        verb_options = FAMILIES.get(verbs) or tuple(verbs.split("|"))
+        read.append(Action(domain, family, verb_options, thing, parameters, tuple(said), asks))
     return tuple(read)

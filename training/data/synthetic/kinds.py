@@ -73,11 +73,26 @@ def _integer(draw: Draw, argument: str) -> Kind:
         schema["minimum"] = int(low)
     if draw.chance(0.12):
         schema["maximum"] = int(high)
-    return Kind(schema, lambda d: _sample_integer(d, int(low), int(high), unit), _unit_hint(draw, unit))
+    said_units, hint = _draw_unit(draw, unit)
+    return Kind(schema, lambda d: _sample_integer(d, int(low), int(high), said_units), hint)
 
 
-def _unit_hint(draw: Draw, unit: str) -> str:
-    return f"in {unit.split(',')[0]}" if unit and draw.chance(0.6) else ""
+_UNITS = {"cm": ("cm", "centimeters"), "m": ("m", "meters"), "km": ("km", "kilometers"), "kg": ("kg", "kilograms"), "g": ("g", "grams"),
+          "grams": ("g", "grams"), "feet": ("feet", "ft"), "inches": ("inches", "in"), "m/s": ("m/s", "meters per second"), "L": ("L", "liters"),
+          "liters": ("liters", "L"), "s": ("s", "seconds"), "seconds": ("seconds", "s"), "V": ("V", "volts"), "volts": ("volts", "V"),
+          "minutes": ("minutes", "min"), "K": ("K", "kelvin"), "Hz": ("Hz", "hertz"), "amperes": ("amperes", "amps", "A"), "ohms": ("ohms",),
+          "meters": ("meters", "m"), "kilograms": ("kilograms", "kg"), "miles": ("miles", "mi"), "watts": ("watts", "W"), "kWh": ("kWh", "kilowatt-hours"),
+          "J": ("J", "joules"), "N": ("N", "newtons"), "MB": ("MB", "megabytes"), "GB": ("GB", "gigabytes"), "km/h": ("km/h", "kilometers per hour")}
+
+
+def _draw_unit(draw: Draw, units: str) -> tuple[tuple[str, ...], str]:
+    """The words a person may say for the unit, and what the description says of it."""
+    if not units:
+        return (), ""
+    unit = draw.pick(units.split(","))
+    if unit in _UNITS and draw.chance(0.6):
+        return _UNITS[unit], f"in {draw.pick(_UNITS[unit]) if draw.chance(0.5) else unit}"
+    return (unit,), ""
 
 
 def _range(argument: str, low: float, high: float) -> tuple[float, float, str]:
@@ -87,11 +102,20 @@ def _range(argument: str, low: float, high: float) -> tuple[float, float, str]:
     return low, high, "/".join(parts[2:])
 
 
-def _sample_integer(draw: Draw, low: int, high: int, unit: str) -> Said:
+def _say_unit(draw: Draw, units: tuple[str, ...], *, is_one: bool) -> str:
+    if not units or draw.chance(0.35):
+        return ""
+    unit = draw.pick(units)
+    if unit == "%":
+        return unit
+    if is_one:
+        unit = {"people": "person", "feet": "foot", "inches": "inch"}.get(unit, unit[:-1] if len(unit) > 3 and unit.endswith("s") else unit)
+    return f" {unit}"
+
+
+def _sample_integer(draw: Draw, low: int, high: int, units: tuple[str, ...]) -> Said:
     number = draw_integer(draw, low, high)
-    said_unit = ""
-    if unit and draw.chance(0.65):
-        said_unit = " " + draw.pick(unit.split(","))
+    said_unit = _say_unit(draw, units, is_one=number == 1)
     return number, _number_said(draw, number, said_unit, "")
 
 
@@ -100,17 +124,18 @@ def _number(draw: Draw, argument: str) -> Kind:
     schema: dict[str, Any] = {"type": "number"}
     if draw.chance(0.08):
         schema["minimum"] = int(low)
+    said_units, hint = _draw_unit(draw, unit)
 
     def sample(d: Draw) -> Said:
         if d.chance(0.45) and high >= 5:
-            return _sample_integer(d, max(1 if low >= 0 else int(low), int(low)), int(high), unit)
+            return _sample_integer(d, max(1 if low >= 0 else int(low), int(low)), int(high), said_units)
         text = draw_decimal(d, low, high)
-        said_unit = " " + d.pick(unit.split(",")) if unit and d.chance(0.65) else ""
+        said_unit = _say_unit(d, said_units, is_one=False)
         value = json.loads(text)
         shown: Piece = Copy("", text) if json.dumps(value) == text else text
         return value, [shown, said_unit] if said_unit else [shown]
 
-    return Kind(schema, sample, _unit_hint(draw, unit))
+    return Kind(schema, sample, hint)
 
 
 def _percent(draw: Draw, argument: str) -> Kind:
@@ -446,6 +471,32 @@ def code_text(draw: Draw) -> str:
                       f"if {a} > {number}:\n    {b}()", f"<div class=\"{a}\">{b}</div>", f"return {a}.{b}({number})", f"echo $HOME/{a}"))
 
 
+def _command(draw: Draw) -> str:
+    a, b = draw.pick(w.NOUNS), draw.pick(w.NOUNS)
+    return draw.pick((f"ls -la /{a}", f"grep -rn \"{a}\" {b}/", f"git commit -m '{a} {b}'", f"docker run -p {draw.between(1000, 9999)}:80 {a}",
+                      f"find . -name '*.{draw.pick(('py', 'txt', 'md'))}'", f"mkdir -p {a}/{b}", f"tail -n {draw.between(5, 200)} /var/log/{a}.log",
+                      f"curl http://localhost:{draw.between(1000, 9999)}/{a}", f"python {a}.py --{b} {draw.between(1, 99)}", f"rm -rf /tmp/{a}",
+                      f"chmod 755 {a}.sh", f"tar -xzf {a}.tar.gz", f"echo \"{a} {b}\" > {b}.txt", "df -h", "npm install", f"kill -9 {draw.between(100, 9999)}"))
+
+
+def _program(draw: Draw, _: str) -> Kind:
+    """Code of several lines, in a fence or in backquotes; line breaks, quotes and backslashes must be kept."""
+
+    def sample(d: Draw) -> Said:
+        a, b, c = d.pick(w.NOUNS), d.pick(w.NOUNS), d.pick(w.NOUNS)
+        n, m = d.between(1, 99), d.between(2, 20)
+        text = d.pick((f"for {a} in range({n}):\n    print({a})", f"def {a}({b}):\n    return {b} * {m}\n\nprint({a}({n}))",
+                       f"import math\nprint(math.sqrt({n}))", f"{a} = [{n}, {m}, 3]\nprint(sum({a}))", f"print(\"{a}: {b}\")",
+                       f"with open('{a}.txt') as {b}:\n    print({b}.read())", f"{a} = {{\"{b}\": {n}}}\nprint({a}[\"{b}\"])", f"print({n} ** {m})",
+                       f"if {n} > {m}:\n\tprint('{a}')\nelse:\n\tprint('{b}')", f"function {a}({b}) {{\n  return {b} + {n};\n}}",
+                       f"class {a.title()}:\n    {b} = {n}\n\n    def {c}(self):\n        return self.{b}", f"x = \"{a}\\n{b}\"\nprint(x)",
+                       f"{a} = {n} + {m}\n# {b} {c}\nprint({a})", f"print('{a}'.replace('{a[0]}', '{b[0]}'))"))
+        before, after = d.pick((("\n```\n", "\n```\n"), ("\n```python\n", "\n```\n"), ("`", "`")))
+        return text, [before, Copy("", text), after]
+
+    return Kind(STRING, sample)
+
+
 def any_word(draw: Draw) -> str:
     """One or two words that mean nothing in particular."""
     roll = draw.random()
@@ -474,7 +525,7 @@ def rebase(pieces: Sequence[Piece], path: str) -> list[Piece]:
     return [piece if isinstance(piece, str) else Copy(f"{path}.{piece.path}" if piece.path else path, piece.text) for piece in pieces]
 
 
-def list_kind(item: Kind, low: int, high: int) -> Kind:
+def list_kind(item: Kind, low: int, high: int, *, is_bracketed: bool = False) -> Kind:
     """A list of another kind."""
 
     def sample(draw: Draw) -> Said:
@@ -482,11 +533,13 @@ def list_kind(item: Kind, low: int, high: int) -> Kind:
         said: list[list[Piece]] = []
         for _ in range(draw.between(low, high)):
             value, pieces = item.sample(draw)
-            if value in values:
+            if value in values and item.schema["type"] == "string":
                 continue
             said.append(rebase(pieces, str(len(values))))
             values.append(value)
-        if item.schema["type"] in ("integer", "number") and draw.chance(0.45):
+        if item.schema["type"] == "array":
+            return values, ["[", *_join_items(said, ", "), "]"]
+        if is_bracketed or item.schema["type"] in ("integer", "number") and draw.chance(0.45):
             return values, ["[", *_join_items(said, ", "), "]"]
         return values, _join_items(said, draw.pick((" and ", " and ", ", ", ", and ") if len(values) > 2 else (" and ",)))
 
@@ -500,8 +553,32 @@ def _list(draw: Draw, argument: str) -> Kind:
     return list_kind(draw_kind(draw, name, inner.replace("|", "/")), int(low or 2), int(high or 4))
 
 
+def _matrix(draw: Draw, argument: str) -> Kind:
+    size = draw.between(2, 3)
+    row = list_kind(Kind({"type": "integer"}, lambda d: _copied_integer(d, -9, 12)), size, size, is_bracketed=True)
+    return list_kind(row, size, size)
+
+
+def _copied_integer(draw: Draw, low: int, high: int) -> Said:
+    number = draw.between(low, high)
+    return number, [Copy("", str(number))]
+
+
+def _point(draw: Draw, argument: str) -> Kind:
+    """Coordinates in the plane or in space, as a list."""
+    dimensions = 2 if draw.chance(0.75) else 3
+
+    def sample(d: Draw) -> Said:
+        numbers = [d.between(-20, 30) for _ in range(dimensions)]
+        pieces = _join_items([[Copy(str(at), str(number))] for at, number in enumerate(numbers)], ", ")
+        opening, closing = d.pick(("()", "()", "[]"))
+        return numbers, [opening, *pieces, closing]
+
+    return Kind({"type": "array", "items": {"type": draw.pick(("number", "integer"))}}, sample, draw.pick(("", "as [x, y]" if dimensions == 2 else "")))
+
+
 def _series(draw: Draw, argument: str) -> Kind:
-    """A data series: three to nine numbers."""
+    """A data series: three to eight numbers."""
     low, high, _ = _range(argument, 1, 100)
     is_decimal = draw.chance(0.3)
     kind = draw.pick(("number", "integer")) if not is_decimal else "number"
@@ -532,6 +609,8 @@ BUILDERS: dict[str, Callable[[Draw, str], Kind]] = {
     "city": _city,
     "list": _list,
     "series": _series,
+    "matrix": _matrix,
+    "point": _point,
     "person": _made(person, "for {}"),
     "email": _made(email, "to {}", "for {}", schema={"type": "string", "format": "email"}),
     "url": _made(_url, "at {}", "from {}", schema={"type": "string", "format": "uri"}),
@@ -549,6 +628,28 @@ BUILDERS: dict[str, Callable[[Draw, str], Kind]] = {
     "countryname": _from_list(w.COUNTRIES, ("in {}", "for {}")),
     "language": _coded(w.LANGUAGES, "language code", ("in {}",)),
     "currency": _coded(w.CURRENCIES, "three-letter currency code", ("in {}",)),
+    "host": _made(lambda d: f"{d.pick(w.NOUNS)}{d.pick(('', '-' + d.pick(w.NOUNS), str(d.between(1, 99))))}.{d.pick(('com', 'org', 'local', 'io', 'net'))}"),
+    "ip": _made(lambda d: ".".join(str(d.between(1, 254)) for _ in range(4)), schema={"type": "string", "format": "ipv4"}),
+    "version": _made(lambda d: f"{d.pick(('', 'v'))}{d.between(0, 9)}.{d.between(0, 20)}.{d.between(0, 30)}"),
+    "pseudo": _made(lambda d: d.pick((pseudo_word(d), f"{d.pick(w.NOUNS)}-{d.pick(w.NOUNS)}", f"{d.pick(w.ADJECTIVES)}-{d.pick(w.NOUNS)}"))),
+    "username": _made(lambda d: d.pick((f"@{pseudo_word(d)}", f"{d.pick(w.FIRST_NAMES).lower()}{d.between(1, 999)}", f"{d.pick(w.ADJECTIVES)}_{d.pick(w.NOUNS)}",
+                                        f"{d.pick(w.FIRST_NAMES).lower()}.{pseudo_word(d)}"))),
+    "branch": _made(lambda d: f"{d.pick(('feature', 'fix', 'release', 'hotfix'))}/{d.pick(w.NOUNS)}-{d.between(1, 999)}"),
+    "constant": _made(lambda d: f"{d.pick(w.NOUNS)}_{d.pick(w.NOUNS)}".upper()),
+    "cron": _quoted(lambda d: f"{d.pick(('*', '0', str(d.between(1, 59))))} {d.pick(('*', str(d.between(0, 23))))} * * {d.pick(('*', '1-5', str(d.between(0, 6))))}"),
+    "hexcolor": _made(lambda d: f"#{int(d.random() * 16**6):06{d.pick('xX')}}"),
+    "pattern": _made(lambda d: d.pick((f"*.{d.pick(('txt', 'py', 'csv', 'log'))}", f"{d.pick(w.NOUNS)}*", f"*{d.pick(w.NOUNS)}*.json", f"{d.pick(w.NOUNS)}_??.png"))),
+    "plainword": _made(lambda d: d.pick((d.pick(w.NOUNS), d.pick(w.ADJECTIVES), f"'{d.pick(w.NOUNS)}'"[1:-1], d.pick(w.ANIMALS)))),
+    "planetfacts": _from_list(("mass", "radius", "number of moons", "distance from the sun", "gravity", "day length", "surface temperature"), ()),
+    "program": _program,
+    "command": _quoted(_command),
+    "dna": _made(lambda d: "".join(d.pick("ACGT") for _ in range(d.between(6, 24)))),
+    "flightno": _made(lambda d: f"{d.pick(('LH', 'BA', 'AF', 'UA', 'DL', 'EK', 'QF', 'KL'))}{d.pick(('', '', ' '))}{d.between(10, 9999)}"),
+    "plate": _made(lambda d: f"{''.join(d.pick('ABCDEFGHKLMNPRSTUVWXYZ') for _ in range(d.between(2, 3)))}{d.pick(('-', ' ', ''))}{d.between(10, 9999)}"),
+    "zip": _made(lambda d: str(d.between(10000, 99999)), hint="five digits"),
+    "avoid": lambda draw, argument: _enum(draw, "tolls:toll roads/highways:motorways/ferries/unpaved:dirt roads"),
+    "events_named": _made(lambda d: d.pick((f"the {d.pick(w.ARTISTS)} concert", f"{d.pick(w.FIRST_NAMES)}'s birthday", f"the {d.pick(w.NOUNS)} festival",
+                                            d.pick(w.MEETINGS), f"the {d.pick(w.TEAMS)} game"))),
     "phrase": _quoted(lambda d: d.pick(w.UNICODE_TEXTS) if d.chance(0.3) else d.pick(w.FOREIGN_TEXTS)),
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import words as w
 from .draw import Draw
@@ -20,7 +20,12 @@ CONTEXTS = ("I'm working on my homework.", "I have a quick question.", "My boss 
             "We are planning something for next month.", "It's a bit urgent.", "I hope you can help me.", "Hello!", "Hi there.",
             "Good morning.", "I was talking to {person} about this.", "I'm at the office right now.", "My friend {person} recommended this.",
             "Last week I tried it by hand and failed.", "I'm new to this.", "This is for a report on {topic}.",
-            "I've been reading about {topic} lately.", "Thanks for the help earlier.", "I'm in a hurry.", "One more thing.")
+            "I've been reading about {topic} lately.", "Thanks for the help earlier.", "I'm in a hurry.", "One more thing.",
+            "I moved here from {city} {number} years ago.", "There are {number} of us in the team.", "I work at {company}.",
+            "I've been a customer since {year}.", "My sister lives in {city}.", "{person} will pick me up in a bit.",
+            "I spent {number} minutes on this already.", "Yesterday {person} and I argued about {topic}.", "I'm a student and short on time.",
+            "Our teacher gave us {number} exercises.", "I just got back from {city}.", "My colleague at {company} does this every day.",
+            "I'm on page {number} of a book on {topic}.", "Sorry to bother you again.", "I read an article about {topic} in {year}.")
 
 
 def sample_value(draw: Draw, parameter: Parameter) -> Said:
@@ -76,7 +81,7 @@ def _named(draw: Draw, form: int, parameter: Parameter, pieces: list[Piece], *, 
     return [f"using {label} " if is_first else f"{label} ", *pieces]
 
 
-def say_values(draw: Draw, tool: DrawnTool, given: dict[str, Said], call: int) -> list[Piece]:
+def say_values(draw: Draw, tool: DrawnTool, given: dict[str, Said], call: int, *, form: int | None = None) -> list[Piece]:
     """All values as adverbials: " with a base of 10 and a height of 5 in cm"."""
     parameters = [p for p in tool.parameters if p.name in given]
     if draw.chance(0.3):
@@ -98,7 +103,7 @@ def say_values(draw: Draw, tool: DrawnTool, given: dict[str, Said], call: int) -
         else:
             said += [" ", *phrase]
     if named:
-        form = draw.between(0, 4)
+        form = draw.between(0, 4) if form is None else form
         for number, (parameter, pieces) in enumerate(named):
             said.append(" " if not number else (" and " if number == len(named) - 1 else ", "))
             said += _named(draw, form, parameter, pieces, is_first=not number)
@@ -107,6 +112,25 @@ def say_values(draw: Draw, tool: DrawnTool, given: dict[str, Said], call: int) -
     for phrase in late:
         said += [draw.pick((", ", ", ", " ")), *phrase]
     return said
+
+
+def join_items(draw: Draw, items: list[list[Piece]]) -> list[Piece]:
+    """ "a, b and c" """
+    last = draw.pick((" and ", " and ", ", and ", " and also "))
+    joined: list[Piece] = []
+    for number, item in enumerate(items):
+        joined += ["" if not number else last if number == len(items) - 1 else ", ", *item]
+    return joined
+
+
+def hang(draw: Draw, parameter: Parameter, pieces: list[Piece], count: int) -> list[Piece]:
+    """Several values of one parameter hung onto a goal."""
+    phrase = _phrase(draw, parameter, pieces)
+    if phrase is None:
+        label = parameter.label if parameter.label.endswith("s") else f"{parameter.label}s"
+        phrase = draw.pick((["with ", label, " ", *pieces], ["for ", label, " ", *pieces], ["with ", label, " of ", *pieces],
+                            [f"for {count} different {label}: ", *pieces]))
+    return [" ", *phrase]
 
 
 def _sentence(draw: Draw, form: int, parameter: Parameter, pieces: list[Piece]) -> list[Piece]:
@@ -126,56 +150,136 @@ def _flag_word(parameter: Parameter, said: Said, draw: Draw) -> list[Piece]:
     return []
 
 
-def _split_opener(draw: Draw, tool: DrawnTool) -> tuple[str, str]:
-    """The text before and after the values."""
-    thing = tool.action.object
-    verb = "look for" if tool.verb == "search" else tool.verb
-    if tool.action.family in ("calc", "get") and draw.chance(0.5):
-        opener = draw.pick(QUESTIONS)
-        before, _, after = opener.partition("{thing}")
-        return before + thing, after
-    opener = draw.pick(OPENERS)
-    goal = f"{verb} {thing}"
-    key = "{Goal}" if "{Goal}" in opener else "{goal}"
-    before, _, after = opener.partition(key)
-    return before + (goal[0].upper() + goal[1:] if key == "{Goal}" else goal), after
+_QUESTION_WORDS = ("how", "what", "which", "who", "where", "when", "is", "are", "do", "does", "can", "will", "should", "whats", "what's", "did", "has")
+_STATEMENT_WORDS = ("i", "i'm", "i'd", "i've", "my", "we", "there", "it's", "our", "someone", "you", "this")
+
+
+class Opening(NamedTuple):
+    """What comes before and after the values of a request, and the values it already says."""
+
+    before: list[Piece]
+    after: str
+    used: tuple[str, ...] = ()
+    is_whole: bool = False
+    """Nothing may be added to it (wordings in other languages)."""
+
+
+def open_request(draw: Draw, tool: DrawnTool, given: dict[str, Said], call: int, *, allow_inside: bool = True) -> Opening:
+    """The wording of the goal, with or without values inside."""
+    action = tool.action
+    asks = [ask for ask in action.asks if allow_inside or "{" not in ask]
+    if asks and draw.chance(0.6):
+        opening = _open_with(draw, draw.pick(asks), tool, given, call)
+        if opening is not None:
+            return opening
+    thing = draw.pick(action.said_objects) if action.said_objects and draw.chance(0.85) else action.object
+    if action.family in ("calc", "get") and draw.chance(0.5):
+        before, _, after = draw.pick(QUESTIONS).partition("{thing}")
+        if thing.endswith("s") and not thing.endswith("ss"):
+            before = before.replace("What is", "What are").replace("What's", "What are")
+        return Opening([before + thing], after)
+    verb = "look for" if tool.verb == "search" else draw.pick(action.verbs) if draw.chance(0.4) else tool.verb
+    return _goal(draw, f"{verb} {thing}")
+
+
+def _goal(draw: Draw, goal: str) -> Opening:
+    before, _, after = draw.pick(OPENERS).partition("oal}")
+    is_start = before.endswith("{G")
+    return Opening([before[:-2] + (goal[0].upper() + goal[1:] if is_start else goal)], after)
+
+
+def _open_with(draw: Draw, ask: str, tool: DrawnTool, given: dict[str, Said], call: int) -> Opening | None:
+    """A wording of the grammar; None if a value it speaks of is not given."""
+    is_whole = ask.startswith("@")
+    parts = ask.removeprefix("@").split("{")
+    by_rule = {p.rule_name: p for p in tool.parameters if p.name in given}
+    inside: list[Piece] = []
+    used = []
+    for part in parts[1:]:
+        rule_name, _, rest = part.partition("}")
+        parameter = by_rule.get(rule_name)
+        if parameter is None:
+            return None
+        used.append(parameter.name)
+        value = value_pieces(parameter, given[parameter.name], call)
+        inside += [*value, rest]
+    if is_whole and len(used) < len(given):
+        return None
+    head = parts[0]
+    first_word = head.split(" ", 1)[0].lower()
+    if is_whole:
+        after = "" if ask[-1] in "?.!。？" else draw.pick(("", "."))
+        return Opening([head[:1].upper() + head[1:], *inside], after, tuple(used), True)
+    if first_word in _QUESTION_WORDS:
+        if draw.chance(0.12):
+            return Opening([draw.pick(("Can you tell me: ", "Quick question: ", "Hey, ", "Tell me, ", "Question: ")) + head, *inside], "?", tuple(used))
+        return Opening([head[:1].upper() + head[1:], *inside], "?", tuple(used))
+    if first_word in _STATEMENT_WORDS:
+        return Opening([head[:1].upper() + head[1:], *inside], ".", tuple(used))
+    if first_word in ("the", "a", "an"):
+        before, _, after = draw.pick(QUESTIONS).partition("{thing}")
+        return Opening([before + head, *inside], after, tuple(used))
+    goal = _goal(draw, head or "_")
+    return Opening([*goal.before, *inside], goal.after, tuple(used))
 
 
 def context(draw: Draw) -> str:
     """A sentence that leads up to a request and says nothing the call needs."""
-    return draw.pick(CONTEXTS).format(person=draw.pick(w.FIRST_NAMES), topic=draw.pick(w.TOPICS))
+    return draw.pick(CONTEXTS).format(person=draw.pick(w.FIRST_NAMES), topic=draw.pick(w.TOPICS), city=draw.pick(w.CITIES),
+                                      number=draw.between(2, 40), company=draw.pick(w.COMPANIES), year=draw.between(1990, 2024))
 
 
 def say_request(draw: Draw, tool: DrawnTool, given: dict[str, Said], call: int = 0) -> list[Piece]:
     """A whole request for one call."""
-    before, after = _split_opener(draw, tool)
+    opening = open_request(draw, tool, given, call)
+    rest = {name: said for name, said in given.items() if name not in opening.used}
     roll = draw.random()
-    if roll < 0.72 or not given:
-        pieces: list[Piece] = [before, *say_values(draw, tool, given, call), after]
+    if opening.is_whole or not rest:
+        pieces: list[Piece] = [*opening.before, opening.after]
+    elif roll < 0.72:
+        pieces = [*opening.before, *say_values(draw, tool, rest, call), opening.after]
     elif roll < 0.9:
-        form = draw.between(0, 3)
-        parameters = [p for p in tool.parameters if p.name in given]
-        in_line = {p.name: given[p.name] for p in parameters if draw.chance(0.4) or p.kind.is_self_explaining}
-        pieces = [before, *say_values(draw, tool, in_line, call), after or "."]
-        for parameter in parameters:
-            if parameter.name not in in_line:
-                pieces += _sentence(draw, form if draw.chance(0.8) else draw.between(0, 3), parameter,
-                                    value_pieces(parameter, given[parameter.name], call))
+        pieces = _in_sentences(draw, tool, opening, rest, call)
     else:
-        pieces = [before, draw.pick((": ", " with ", " using ", ". "))]
-        form = draw.pick(("{}={}", "{}: {}", "{} = {}", "{} {}"))
-        between = draw.pick((", ", ", ", "; ", "\n- "))
-        if between == "\n- ":
-            pieces = [before, ":\n- "]
-        by_name = draw.chance(0.4)
-        for number, parameter in enumerate(p for p in tool.parameters if p.name in given):
-            said = given[parameter.name]
-            pieces.append(between if number else "")
-            pieces.append(form.partition("{}")[0] + (parameter.name if by_name else parameter.label)
-                          + form.removeprefix("{}").removesuffix("{}"))
-            pieces += _flag_word(parameter, said, draw) or value_pieces(parameter, said, call)
-    if draw.chance(0.15):
-        pieces = [context(draw), " ", *pieces]
+        pieces = _as_listing(draw, tool, opening, rest, call)
+    roll = draw.random()
+    if roll < 0.15:
+        return [context(draw), " ", *pieces]
+    if roll < 0.18:
+        return [*pieces, " ", draw.pick(("Thanks!", "Thank you.", "Thanks in advance.", "That would be great.", "No rush.", "I appreciate it.", context(draw)))]
+    return pieces
+
+
+def _in_sentences(draw: Draw, tool: DrawnTool, opening: Opening, given: dict[str, Said], call: int) -> list[Piece]:
+    """Some values in the goal's sentence, each of the others in one of its own."""
+    form = draw.between(0, 3)
+    parameters = [p for p in tool.parameters if p.name in given]
+    in_line = {p.name: given[p.name] for p in parameters if draw.chance(0.4) or p.kind.is_self_explaining}
+    pieces = [*opening.before, *say_values(draw, tool, in_line, call), opening.after or "."]
+    if draw.chance(0.25):
+        parameters = draw.shuffled(parameters)
+    for parameter in parameters:
+        if parameter.name not in in_line:
+            chosen = form if draw.chance(0.8) else draw.between(0, 3)
+            pieces += _sentence(draw, chosen, parameter, value_pieces(parameter, given[parameter.name], call))
+    return pieces
+
+
+def _as_listing(draw: Draw, tool: DrawnTool, opening: Opening, given: dict[str, Said], call: int) -> list[Piece]:
+    """Values listed by name: "base=10, height=5"."""
+    pieces = [*opening.before, draw.pick((": ", " with ", " using ", ". "))]
+    form = draw.pick(("=", ": ", " = ", " "))
+    between = draw.pick((", ", ", ", "; ", "\n- "))
+    if between == "\n- ":
+        pieces[-1] = ":\n- "
+    by_name = draw.chance(0.4)
+    parameters = [p for p in tool.parameters if p.name in given]
+    if draw.chance(0.25):
+        parameters = draw.shuffled(parameters)
+    for number, parameter in enumerate(parameters):
+        said = given[parameter.name]
+        pieces.append((between if number else "") + (parameter.name if by_name else parameter.label) + form)
+        pieces += _flag_word(parameter, said, draw) or value_pieces(parameter, said, call)
     return pieces
 
 

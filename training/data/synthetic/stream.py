@@ -55,7 +55,7 @@ class Conversation:
             arguments = {p.name: given[p.name][0] for p in tool.parameters if p.name in given}
             listed.append({"name": tool.name, "arguments": arguments})
             for path, _ in leaves(arguments):
-                self.evidence[index, number, path] = self._spans.get(f"{first + number}:{path}")
+                self.evidence[index, number, path] = self._spans.get(f"{first + number}:{path}") or self._spans.get(f"-1:{path}")
         self.messages.append({"role": "assistant", "content": "", "tool_calls": listed})
 
 
@@ -127,24 +127,47 @@ def _single(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
 def _parallel(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
     tool = draw_tool(draw, _draw_action(draw, split))
     count = 2 if draw.chance(0.6) else draw.between(3, 4)
-    first = requests.choose_values(draw, tool, optional_rate=0.15) or requests.choose_values(draw, tool, optional_rate=1)
+    first = requests.choose_values(draw, tool, optional_rate=0.2) or requests.choose_values(draw, tool, optional_rate=1)
+    given_parameters = [p for p in tool.parameters if p.name in first]
+    varying = {p.name for p in given_parameters}
+    if len(given_parameters) > 1 and draw.chance(0.5):  # the others are said once, for all calls
+        varying = {p.name for p in draw.sample([p for p in given_parameters if not p.kind.is_self_explaining] or given_parameters, 1)}
     givens = [first]
     for _ in range(count - 1):
-        given = {p.name: p.kind.sample(draw) for p in tool.parameters if p.name in first}
+        given = {p.name: p.kind.sample(draw) if p.name in varying else first[p.name] for p in given_parameters}
         if all(requests.arguments_of(given) != requests.arguments_of(other) for other in givens):
             givens.append(given)
-    pieces: list[Piece] = []
-    before, after = requests._split_opener(draw, tool)
-    joiner = draw.pick((" and also", ", and then", " and", "; then", " as well as"))
-    for number, given in enumerate(givens):
-        if number == 0:
-            pieces += [before, *requests.say_values(draw, tool, given, 0)]
-        else:
-            pieces += [joiner if number == len(givens) - 1 else ",", *requests.say_values(draw, tool, given, number)]
     talk = Conversation(draw)
-    talk.user([*pieces, after])
+    talk.user(_say_parallel(draw, tool, givens, varying))
     talk.call([(tool, given) for given in givens])
     return _offer(draw, [tool], split, _num_distractors(draw)), talk
+
+
+def _say_parallel(draw: Draw, tool: DrawnTool, givens: list[dict[str, Said]], varying: set[str]) -> list[Piece]:
+    """One request for several calls of one tool."""
+    shared = {name: said for name, said in givens[0].items() if name not in varying}
+    if not shared and draw.chance(0.25):  # each call in a sentence of its own
+        pieces: list[Piece] = []
+        for number, given in enumerate(givens):
+            pieces += [draw.pick((" ", " Also, ", " And ")) if number else "", *requests.say_request(draw, tool, given, number)]
+        return pieces
+    opening = requests.open_request(draw, tool, givens[0], 0, allow_inside=False)
+    joiner = draw.pick((" and also", ", and then", " and", "; then", " as well as", " and finally"))
+    only = next((p for p in tool.parameters if p.name in varying), None)
+    if only is not None and len(varying) == 1 and only.kind.schema["type"] != "array" and draw.chance(0.75):  # "in Paris, Rome and Oslo"
+        items = [requests.value_pieces(only, given[only.name], number) for number, given in enumerate(givens)]
+        listed = requests.join_items(draw, items)
+        body = requests.hang(draw, only, listed, len(givens))
+    else:
+        body = []
+        form = draw.between(0, 4)
+        for number, given in enumerate(givens):
+            part = {name: said for name, said in given.items() if name in varying}
+            body += ["" if not number else joiner if number == len(givens) - 1 else ",", *requests.say_values(draw, tool, part, number, form=form)]
+    common = requests.say_values(draw, tool, shared, -1)
+    if draw.chance(0.5) and shared:
+        return [*opening.before, *common, *body, opening.after]
+    return [*opening.before, *body, *(["," if draw.chance(0.3) else "", *common] if shared else []), opening.after]
 
 
 def _several(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
@@ -175,8 +198,7 @@ def _missing(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
         return _single(draw, split)
     talk = Conversation(draw)
     partly = {name: said for name, said in given.items() if all(p.name != name for p in left_out)}
-    before, after = requests._split_opener(draw, tool)
-    talk.user([before, *requests.say_values(draw, tool, partly, 0), after])
+    talk.user(requests.say_request(draw, tool, partly))
     if len(left_out) == 1:
         talk.say("assistant", draw.pick(replies.ASK_ONE).format(left_out[0].label))
     else:

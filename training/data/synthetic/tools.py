@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from .draw import Draw
-from .grammar import Action, ParameterRule, parse_parameter, split_outside
-from .kinds import Kind, Piece, Said, draw_kind, rebase
+from .grammar import Action, ParameterRule
+from .kinds import Kind
+from .objects import draw_kind
 from .naming import STYLES, arbitrary_name, content_words, humanise, parameter_name, tool_name
 
 
@@ -156,46 +157,12 @@ def _default_of(rule: ParameterRule, kind: Kind) -> tuple[Any, bool]:
     return None, False
 
 
-def objects_kind(draw: Draw, argument: str) -> Kind:
-    """A list of objects of two or three plain fields."""
-    fields = [(rule, draw.pick(rule.names), draw_kind(draw, rule.kind, rule.argument))
-              for rule in map(parse_parameter, split_outside(argument, ","))]
-    schema = {"type": "array", "items": {"type": "object", "properties": {name: kind.schema for _, name, kind in fields},
-                                         "required": [name for _, name, _ in fields]}}
-
-    def one(d: Draw) -> Said:
-        value: dict[str, Any] = {}
-        said: list[tuple[str, list[Piece]]] = []
-        for _, name, kind in fields:
-            inner, pieces = kind.sample(d)
-            value[name] = inner
-            said.append((humanise(name), rebase(pieces, name)))
-        if len(said) == 2 and fields[1][2].schema["type"] == "integer" and d.chance(0.7):
-            if value[fields[1][1]] == 1 and d.chance(0.5):
-                return value, [d.pick(("one ", "a ")), *said[0][1]]
-            return value, [*said[1][1], d.pick((" ", " x ", " of the ")), *said[0][1]]
-        joined: list[Piece] = list(said[0][1])
-        for number, (label, pieces) in enumerate(said[1:]):
-            joined += [" (" if not number else ", ", f"{label} ", *pieces]
-        return value, [*joined, ")"]
-
-    def sample(d: Draw) -> Said:
-        values, pieces = [], []
-        count = d.between(1, 3)
-        for number in range(count):
-            value, said = one(d)
-            values.append(value)
-            if number:
-                pieces.append(" and " if number == count - 1 else ", ")
-            pieces += rebase(said, str(number))
-        return values, pieces
-
-    return Kind(schema, sample)
-
-
-def draw_parameter(draw: Draw, rule: ParameterRule, style: str, subject: str, *, is_arbitrary: bool) -> Parameter:
+def draw_parameter(draw: Draw, rule: ParameterRule, style: str, subject: str, *, is_arbitrary: bool, says_units: bool = True) -> Parameter:
     """One parameter from its rule."""
-    kind = objects_kind(draw, rule.argument) if rule.kind == "objects" else draw_kind(draw, rule.kind, rule.argument)
+    argument = rule.argument
+    if not says_units and rule.kind in ("int", "num"):  # "10 cm" would also fill the tool's own `unit`
+        argument = "/".join(argument.split("/")[:2])
+    kind = draw_kind(draw, rule.kind, argument)
     chosen = rule.names[0] if draw.chance(0.5) else draw.pick(rule.names)
     label = humanise(chosen) if len(chosen) > 1 else humanise(draw.pick(rule.names))
     default, has_default = _default_of(rule, kind)
@@ -222,14 +189,15 @@ def draw_tool(draw: Draw, action: Action, *, verb: str | None = None) -> DrawnTo
     if draw.chance(0.15):
         rules = draw.shuffled(rules)
     kinds = [rule.kind for rule in rules]
+    says_units = not any("unit" in name for rule in rules for name in rule.names)
     parameters: list[Parameter] = []
     seen: set[str] = set()
     for rule in rules:
-        parameter = draw_parameter(draw, rule, style, subject, is_arbitrary=has_arbitrary_parameters)
+        parameter = draw_parameter(draw, rule, style, subject, is_arbitrary=has_arbitrary_parameters, says_units=says_units)
         while parameter.name in seen:
             parameter.name = f"{parameter.name}_{len(seen)}"
         seen.add(parameter.name)
-        if not rule.phrases and kinds.count(rule.kind) > 1:  # "in Paris in Rome" would not tell which is which
+        if not rule.phrases and (kinds.count(rule.kind) > 1 or action.is_composed and rule.kind not in ("date", "time", "dur", "city")):  # "in Paris in Rome" would not tell which is which
             parameter.phrases = ()
         parameters.append(parameter)
     if is_arbitrary:
