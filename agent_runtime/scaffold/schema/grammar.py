@@ -1,0 +1,381 @@
+"""Schemas for llguidance: values that shapes cannot say, in a dialect it reads exactly.
+
+The schema given here contains no combination, no reference cycle and no keyword that llguidance reads
+loosely. Recursion is unrolled a few levels; strings and arrays get an upper limit, so a value always ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any
+
+from llguidance import LLMatcher
+
+from . import text
+from .facts import (
+    ANYTHING,
+    ArrayFacts,
+    ConstantFacts,
+    Facts,
+    Node,
+    NumberFacts,
+    ObjectFacts,
+    StringFacts,
+    both,
+    common_multiple,
+    integer_bounds,
+    is_nothing,
+)
+from .options import OptionReader
+from .settle import (
+    Unwritable,
+    settled_array,
+    settled_number,
+    settled_objects,
+    settled_string,
+    wants_more_keys,
+)
+
+JsonSchema = dict[str, Any]
+
+MAX_TEXT = 256
+"""Characters of a string without maxLength."""
+
+MAX_ITEMS = 16
+"""Items of an array without maxItems, and undeclared keys of an object."""
+
+MAX_PARTS = 2000
+"""Subschemas of one grammar."""
+
+_MAX_INTEGER = 2**53 - 1
+_MAX_NUMBER = 10**12
+_ANY_DEPTH = 2
+_KEY = r'^[^"\\\x{0}-\x{1f}\x{7f}-\x{9f}]{1,48}$'
+
+
+class GrammarWriter:
+    """Writes the grammar of one node."""
+
+    def __init__(self, reader: OptionReader, *, levels: int = 2) -> None:
+        self._reader = reader
+        self._levels = levels
+        self._definitions: dict[str, JsonSchema] = {}
+        self._known: dict[tuple[Node, int], JsonSchema | None] = {}
+        self._stack: list[Node] = []
+        self._num_parts = 0
+        self._obstacle: Unwritable | None = None
+
+    def write(self, of: Node) -> JsonSchema:
+        """A self-contained schema that llguidance compiles.
+
+        Raises:
+            Unwritable: nothing that satisfies the node can be written.
+        """
+        schema = self._node(of, self._levels)
+        if schema is None:
+            raise self._obstacle or Unwritable("no value of finite size satisfies this", "")
+        if self._definitions:
+            schema = {**schema, "$defs": self._definitions}
+        problem = LLMatcher.validate_grammar(LLMatcher.grammar_from_json_schema(schema))
+        if problem and not LLMatcher.is_validate_warning(problem):
+            raise Unwritable(f"the grammar engine refuses it: {problem.strip().splitlines()[0]}", "")
+        return schema
+
+    def _node(self, of: Node, level: int) -> JsonSchema | None:
+        """The schema of a node, or None if nothing of finite size can be written."""
+        if of == ANYTHING:
+            return self._anything(_ANY_DEPTH)
+        if of in self._stack:
+            level -= 1
+        if level < 0 or is_nothing(of):
+            return None
+        key = (of, level)
+        if key in self._known:
+            return self._known[key]
+        self._num_parts += 1
+        if self._num_parts > MAX_PARTS:
+            raise Unwritable(f"it has more than {MAX_PARTS} parts", "")
+        self._stack.append(of)
+        try:
+            schema = self._options(self._reader.options(of).branches, level)
+        finally:
+            self._stack.pop()
+        if schema is not None and ("properties" in schema or "anyOf" in schema):
+            name = f"part{len(self._definitions)}"
+            self._definitions[name] = schema
+            schema = {"$ref": f"#/$defs/{name}"}
+        self._known[key] = schema
+        return schema
+
+    def _options(self, branches: Iterable[Facts], level: int) -> JsonSchema | None:
+        options: list[JsonSchema] = []
+        for facts in branches:
+            try:
+                options += (option for option in self._facts(facts, level) if option not in options)
+            except Unwritable as obstacle:
+                self._obstacle = obstacle
+        return _any_of(options)
+
+    def _facts(self, facts: Facts, level: int) -> Iterable[JsonSchema]:
+        match facts:
+            case ConstantFacts():
+                return [{"enum": list(facts.values)}]
+            case NumberFacts():
+                return [_number(settled_number(facts))]
+            case StringFacts():
+                return [_string(facts)]
+            case ArrayFacts():
+                array = self._array(settled_array(facts, self._reader), level)
+                return [] if array is None else [array]
+            case ObjectFacts():
+                return [
+                    schema
+                    for settled in settled_objects(facts, self._reader)
+                    for schema in self._objects(settled, level)
+                ]
+
+    def _array(self, facts: ArrayFacts, level: int) -> JsonSchema | None:
+        most = (
+            facts.max_items
+            if facts.max_items is not None
+            else max(MAX_ITEMS, facts.min_items, len(facts.prefix))
+        )
+        if facts.is_unique and most > 1:
+            if facts.min_items > 1:
+                raise Unwritable("several unique items cannot be kept apart here", "uniqueItems")
+            most = 1
+        prefix: list[JsonSchema] = []
+        for item in facts.prefix[:most]:
+            schema = self._node(item, level)
+            if schema is None:
+                most = len(prefix)
+                break
+            prefix.append(schema)
+        rest = self._node(facts.rest, level) if most > len(prefix) else None
+        if rest is None:
+            most = min(most, len(prefix))
+        if facts.min_items > most:
+            return None
+        result: JsonSchema = {"type": "array", "items": rest if rest is not None else False, "maxItems": most}
+        if prefix:
+            result["prefixItems"] = prefix
+        if facts.min_items:
+            result["minItems"] = facts.min_items
+        return result
+
+    def _objects(self, facts: ObjectFacts, level: int) -> Iterable[JsonSchema]:
+        declared: dict[str, JsonSchema] = {}
+        taken: dict[str, bool] = {}
+        for name in facts.declared():
+            schema = self._node(self._reader.property_node(facts, name), level)
+            if schema is None and name in facts.required:
+                return
+            if schema is None:
+                taken[name] = False
+            else:
+                declared[name] = schema
+        optional = [name for name in declared if name not in facts.required]
+        least = max(facts.min_properties - len(facts.required), 0)
+        most = None if facts.max_properties is None else facts.max_properties - len(facts.required)
+        if most is not None and most < 0:
+            return
+        wants_more = wants_more_keys(facts, has_declared=bool(declared)) or least > len(optional)
+        extra = self._undeclared(facts, level) if wants_more and (most is None or most > 0) else {}
+        for chosen, others in _presence(optional, least, most, has_extra=bool(extra)):
+            still = least - len(chosen)
+            properties = {
+                name: declared[name]
+                for name in declared
+                if name in facts.required or name in (*chosen, *others)
+            }
+            left = {name: False for name in declared if name not in properties}
+            schema: JsonSchema = {
+                "type": "object",
+                "properties": {**properties, **taken, **left},
+                "required": [*facts.required, *chosen],
+                "additionalProperties": False,
+            }
+            if extra and (most is None or most > len(chosen) + len(others)):
+                schema["patternProperties"] = extra
+                if not others:
+                    room = MAX_ITEMS if most is None else most - len(chosen)
+                    schema["maxProperties"] = len(properties) + min(room, MAX_ITEMS)
+                    if still > 0:
+                        schema["minProperties"] = len(properties) + still
+                if still > 1:  # llguidance may write a key twice, which then counts once
+                    raise Unwritable("several undeclared keys cannot be kept apart", "minProperties")
+            elif still > 0:
+                continue
+            yield schema
+
+    def _undeclared(self, facts: ObjectFacts, level: int) -> JsonSchema:
+        """Keys that nothing declares, as disjoint `patternProperties`."""
+        patterns = list(dict.fromkeys(pattern for scope in facts.scopes for pattern, _ in scope.patterns))
+        names = self._key_patterns(facts)
+        regions: JsonSchema = {}
+        if not patterns:
+            value = ANYTHING
+            for scope in facts.scopes:
+                value = both(value, scope.additional)
+            schema = self._node(value, level)
+            return {} if schema is None else {names: schema}
+        if facts.names:
+            return {}
+        for pattern in patterns:
+            value = ANYTHING
+            for scope in facts.scopes:
+                matching = [child for other, child in scope.patterns if other == pattern]
+                for child in matching or [scope.additional]:
+                    value = both(value, child)
+                for other, child in scope.patterns:  # a key may match several: then all of them count
+                    if other != pattern and not text.are_disjoint(other, pattern):
+                        value = both(value, child)
+            schema = self._node(value, level)
+            spelt = text.rust_patterns(pattern)
+            if schema is None or spelt is None or len(spelt) > 1:
+                continue
+            if all(
+                text.are_disjoint(pattern, other)
+                for other in patterns
+                if other != pattern and spelt_key(other) in regions
+            ):
+                regions[spelt[0]] = schema
+        return regions
+
+    def _key_patterns(self, facts: ObjectFacts) -> str:
+        """What undeclared keys look like."""
+        if not facts.names:
+            return _KEY
+        options = [
+            item for item in self._reader.options(facts.names).branches if not isinstance(item, ObjectFacts)
+        ]
+        for item in options:
+            if isinstance(item, StringFacts):
+                settled = settled_string(item)
+                spelt = [
+                    part for pattern in settled.patterns for part in text.rust_patterns(pattern) or ("",)
+                ]
+                if settled.formats or len(spelt) > 1 or "" in spelt:
+                    continue
+                if not spelt:
+                    most = (
+                        settled.max_length if settled.max_length is not None else max(48, settled.min_length)
+                    )
+                    return _KEY.replace("{1,48}", f"{{{max(settled.min_length, 1)},{most}}}")
+                if settled.min_length or settled.max_length is not None:
+                    continue
+                return spelt[0]
+            if isinstance(item, ConstantFacts):
+                words = [value for value in item.values if isinstance(value, str)]
+                if words:
+                    return "^(?:" + "|".join(text.rust_literal(word) for word in words) + ")$"
+        raise Unwritable("these key names cannot be written", "propertyNames")
+
+    def _anything(self, depth: int) -> JsonSchema:
+        """Any JSON value, nested a few levels."""
+        name = f"any{depth}"
+        if name not in self._definitions:
+            scalars: list[JsonSchema] = [
+                {"enum": [None, True, False]},
+                {"type": "number", "minimum": -_MAX_NUMBER, "maximum": _MAX_NUMBER},
+                {"type": "string", "maxLength": MAX_TEXT},
+            ]
+            if depth:
+                inner = self._anything(depth - 1)
+                scalars.append({"type": "array", "items": inner, "maxItems": MAX_ITEMS})
+                scalars.append(
+                    {"type": "object", "patternProperties": {_KEY: inner}, "additionalProperties": False,
+                     "maxProperties": MAX_ITEMS}
+                )  # fmt: skip
+            self._definitions[name] = {"anyOf": scalars}
+        return {"$ref": f"#/$defs/{name}"}
+
+
+def spelt_key(pattern: str) -> str:
+    """The key under which a pattern's region is written."""
+    spelt = text.rust_patterns(pattern)
+    return spelt[0] if spelt else ""
+
+
+def _presence(
+    optional: Sequence[str], least: int, most: int | None, *, has_extra: bool
+) -> Iterable[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Which optional keys to require and which to leave open, so that counts hold without counting."""
+    if most is not None and most < len(optional):
+        if most == 1:
+            yield from (((name,), ()) for name in optional)
+            if least == 0:
+                yield (), ()
+            return
+        optional = optional[:most]
+    if least == 0 or (not optional and has_extra):
+        yield (), tuple(optional)
+    elif least == 1:
+        yield from (((name,), tuple(other for other in optional if other != name)) for name in optional)
+        if has_extra:
+            yield (), ()
+    else:
+        yield tuple(optional[:least]), tuple(optional[least:])
+
+
+def _any_of(options: list[JsonSchema]) -> JsonSchema | None:
+    if not options:
+        return None
+    return options[0] if len(options) == 1 else {"anyOf": options}
+
+
+def _number(facts: NumberFacts) -> JsonSchema:
+    step = common_multiple(facts.multiples)
+    if facts.is_integer and (step is None or isinstance(step, int)):
+        low, high = integer_bounds(facts)
+        low = max(-_MAX_INTEGER, (high or 0) - _MAX_INTEGER) if low is None else low
+        high = max(_MAX_INTEGER, low + 1) if high is None else high
+        result: JsonSchema = {"type": "integer", "minimum": low, "maximum": high}
+    elif facts.is_integer:
+        raise Unwritable("an integer that is a multiple of a fraction is not supported here", "multipleOf")
+    else:
+        low_key = (
+            "exclusiveMinimum" if facts.is_minimum_exclusive and facts.minimum is not None else "minimum"
+        )
+        high_key = (
+            "exclusiveMaximum" if facts.is_maximum_exclusive and facts.maximum is not None else "maximum"
+        )
+        low_value = (
+            facts.minimum if facts.minimum is not None else min(-_MAX_NUMBER, (facts.maximum or 0) * 2 - 1)
+        )
+        high_value = (
+            facts.maximum if facts.maximum is not None else max(_MAX_NUMBER, (facts.minimum or 0) * 2 + 1)
+        )
+        result = {"type": "number", low_key: low_value, high_key: high_value}
+    if step is not None and step != 1:
+        result["multipleOf"] = step
+    return result
+
+
+def _string(facts: StringFacts) -> JsonSchema:
+    excluded = facts.excluded
+    settled = settled_string(StringFacts(
+        min_length=facts.min_length, max_length=facts.max_length, patterns=facts.patterns, formats=facts.formats,
+        not_patterns=facts.not_patterns, not_formats=facts.not_formats,
+    ))  # fmt: skip
+    spelt: list[str] = [text.rust_all_but(excluded)] if excluded else []
+    for pattern in settled.patterns:
+        parts = text.rust_patterns(pattern)
+        if parts is None:
+            raise Unwritable(f"the look-ahead of {pattern!r} is not supported here", "pattern")
+        spelt += parts
+    for name in settled.formats:
+        spelt.append(text.rust_format(name))
+    most = settled.max_length
+    if most is None:
+        most = max(MAX_TEXT, settled.min_length)
+        if spelt and _is_refused(tuple(spelt), settled.min_length, most):
+            most = None
+    return text.string_schema(spelt, settled.min_length, most)
+
+
+@lru_cache(maxsize=1024)
+def _is_refused(patterns: tuple[str, ...], least: int, most: int | None) -> bool:
+    schema = text.string_schema(list(patterns), least, most)
+    return bool(LLMatcher.validate_grammar(LLMatcher.grammar_from_json_schema(schema)))

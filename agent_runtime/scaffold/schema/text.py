@@ -1,0 +1,256 @@
+"""The `pattern` and `format` of strings: what can be honoured, how llguidance is told, what is provably empty.
+
+The syntax of patterns is `scaffold/pattern.py`'s business.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from llguidance import LLMatcher
+
+from ...errors import SchemaError
+from ..byte_automaton import LanguageError
+from ..pattern import (
+    BEGIN,
+    END,
+    LAST_CODE_POINT,
+    Characters,
+    Choice,
+    Node,
+    Ranges,
+    Repeat,
+    Sequence,
+    parse_pattern,
+)
+from .facts import StringFacts
+
+EXACT_FORMATS = frozenset(
+    ("date", "time", "date-time", "duration", "uuid", "email", "uri", "hostname", "ipv4", "ipv6")
+)
+"""Formats that shapes and llguidance know."""
+
+# Formats whose values include all values of an exact one.
+_WIDER_FORMATS = {
+    "idn-email": "email", "idn-hostname": "hostname", "host-name": "hostname", "iri": "uri", "iri-reference": "uri",
+    "uri-reference": "uri", "uri-template": "uri", "ip-address": "ipv4",
+}  # fmt: skip
+# Formats written in a plain part of what they allow.
+_PATTERN_FORMATS = {
+    "json-pointer": "^(/[A-Za-z0-9_.-]*)*$",
+    "relative-json-pointer": "^(0|[1-9][0-9]{0,3})(/[A-Za-z0-9_.-]*)*$",
+    "regex": "^[A-Za-z0-9 _,;:@-]*$",
+    "color": "^#[0-9a-f]{6}$",
+}
+
+
+def read_pattern(pattern: str, *, tool: str, path: str) -> tuple[str, ...]:
+    """The pattern, if it can be honoured.
+
+    Raises:
+        SchemaError: malformed, or not a regular language.
+    """
+    try:
+        parse_pattern(pattern)
+    except LanguageError as error:
+        raise SchemaError(str(error), tool=tool, path=path, keyword="pattern") from error
+    return () if pattern in ("", ".*", "^.*$") and _allows_line_ends(pattern) else (pattern,)
+
+
+def _allows_line_ends(pattern: str) -> bool:
+    return pattern != "^.*$"
+
+
+def read_format(name: str) -> tuple[str, ...]:
+    """The format, if JSON Schema defines it; a name it does not define is an annotation."""
+    return (name,) if is_known_format(name) else ()
+
+
+def is_known_format(name: str) -> bool:
+    """Whether a format means anything to JSON Schema."""
+    return name in EXACT_FORMATS or name in _WIDER_FORMATS or name in _PATTERN_FORMATS
+
+
+def written_format(name: str) -> tuple[str | None, tuple[str, ...]]:
+    """How a format is written: as an exact format, or as patterns."""
+    if name in EXACT_FORMATS:
+        return name, ()
+    if name in _WIDER_FORMATS:
+        return _WIDER_FORMATS[name], ()
+    return None, (_PATTERN_FORMATS[name],)
+
+
+@lru_cache(maxsize=4096)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\(\?<(?![=!])", "(?P<", pattern))
+
+
+def found_in(pattern: str, value: str) -> bool:
+    """Whether a pattern is found in a text."""
+    return _compiled(pattern).search(value) is not None
+
+
+def all_but(words: frozenset[str]) -> str:
+    """A pattern for every text but these."""
+    return "^(?!(?:" + "|".join(_escaped(word) for word in sorted(words)) + ")$)"
+
+
+def _escaped(word: str) -> str:
+    return "".join(
+        "\\" + letter
+        if letter in "\\^$.|?*+()[]{}/-"
+        else letter
+        if letter.isprintable()
+        else f"\\u{ord(letter):04x}"
+        for letter in word
+    )
+
+
+def negated(pattern: str) -> str | None:
+    """A pattern for texts in which `pattern` is not found, where that can be written."""
+    parsed = parse_pattern(pattern)
+    if parsed.required or parsed.forbidden:
+        return None
+    if pattern.startswith("^") and "|" not in pattern:
+        return f"^(?!{pattern[1:]})"
+    return None if "^" in pattern.replace("[^", "") else rf"^(?![\s\S]*(?:{pattern}))"
+
+
+@lru_cache(maxsize=4096)
+def rust_patterns(pattern: str, *, is_wide: bool = False) -> tuple[str, ...] | None:
+    """The pattern in Rust's syntax, as patterns that must all be found; None where a look-ahead forbids.
+
+    Classes are spelt out as ranges: `is_wide` takes what a class means in any dialect, otherwise what it
+    means in all of them.
+    """
+    parsed = parse_pattern(pattern)
+    if parsed.forbidden:
+        return None
+    sources = (parsed.node, *(Sequence((_ANCHOR, node)) for node in parsed.required))
+    return tuple(_rust(node, is_wide) for node in sources)
+
+
+_ANCHOR = Characters(((BEGIN, BEGIN),), ((BEGIN, BEGIN),))
+
+
+def _rust(node: Node, is_wide: bool) -> str:
+    match node:
+        case Characters():
+            return _rust_class(node.maybe if is_wide else node.surely)
+        case Sequence():
+            return "".join(_rust(part, is_wide) for part in node.parts)
+        case Choice():
+            return "(?:" + "|".join(_rust(option, is_wide) for option in node.options) + ")"
+        case Repeat():
+            bounds = {(0, None): "*", (1, None): "+", (0, 1): "?"}.get((node.low, node.high))
+            if bounds is None:
+                bounds = f"{{{node.low},{'' if node.high is None else node.high}}}"
+            return f"(?:{_rust(node.part, is_wide)}){bounds}"
+
+
+def _rust_class(ranges: Ranges) -> str:
+    if ranges == ((BEGIN, BEGIN),):
+        return "^"
+    if ranges == ((END, END),):
+        return "$"
+    spans = [(low, min(high, LAST_CODE_POINT)) for low, high in ranges if low <= LAST_CODE_POINT]
+    if not spans:
+        return r"[^\x{0}-\x{10FFFF}]"
+    return "[" + "".join(f"\\x{{{low:x}}}-\\x{{{high:x}}}" for low, high in spans) + "]"
+
+
+def is_empty_language(facts: StringFacts) -> bool:
+    """Whether provably no string satisfies the facts; formats and excluded words are not looked at."""
+    if not facts.patterns or (len(facts.patterns) == 1 and facts.max_length is None and not facts.min_length):
+        return False
+    return _is_empty(facts.patterns, facts.min_length, facts.max_length)
+
+
+@lru_cache(maxsize=4096)
+def _is_empty(patterns: tuple[str, ...], least: int, most: int | None) -> bool:
+    parts: list[str] = []
+    for pattern in patterns:
+        parts += rust_patterns(pattern, is_wide=True) or ()
+    schema = string_schema(parts, least, most)
+    message = LLMatcher.validate_grammar(LLMatcher.grammar_from_json_schema(schema))
+    return message.startswith("Unsatisfiable")
+
+
+def string_schema(patterns: list[str], least: int, most: int | None) -> dict[str, object]:
+    """A string schema for llguidance."""
+    schema: dict[str, object] = {"type": "string"}
+    if least:
+        schema["minLength"] = least
+    if most is not None:
+        schema["maxLength"] = most
+    if len(patterns) == 1:
+        schema["pattern"] = patterns[0]
+    elif patterns:
+        schema["allOf"] = [{"type": "string", "pattern": pattern} for pattern in patterns]
+    return schema
+
+
+def is_apart(facts: StringFacts, pattern: str) -> bool:
+    """Whether provably no string of the facts has `pattern` in it."""
+    return bool(facts.patterns) and _is_empty((*facts.patterns, pattern), facts.min_length, facts.max_length)
+
+
+def rust_all_but(words: frozenset[str]) -> str:
+    """A Rust pattern for every text but these, spelt out letter by letter (llguidance knows no look-ahead)."""
+    trie: dict[str, dict[str, object]] = {}
+    for word in words:
+        branch = trie
+        for letter in word:
+            branch = branch.setdefault(letter, {})  # type: ignore[assignment]  # a trie of tries
+        branch[""] = {}
+    return f"^{_rust_other_than(trie)}$"
+
+
+def _rust_other_than(trie: dict[str, dict[str, object]]) -> str:
+    letters = sorted(letter for letter in trie if letter)
+    options = [] if "" in trie else [""]
+    inside = "".join(f"\\x{{{ord(letter):x}}}" for letter in letters)
+    options.append(f"[^{inside}](?s:.)*" if letters else "(?s:.)+")
+    options += [f"\\x{{{ord(letter):x}}}{_rust_other_than(trie[letter])}" for letter in letters]  # type: ignore[arg-type]
+    return "(?:" + "|".join(options) + ")"
+
+
+def rust_literal(word: str) -> str:
+    """A Rust pattern for exactly this text."""
+    return "".join(f"\\x{{{ord(letter):x}}}" for letter in word)
+
+
+@lru_cache(maxsize=4096)
+def are_disjoint(first: str, second: str) -> bool:
+    """Whether provably no string has both patterns in it."""
+    return _is_empty((first, second), 0, None)
+
+
+_HOUR, _MINUTE, _SECOND = "(?:[01][0-9]|2[0-3])", "[0-5][0-9]", "[0-5][0-9]"
+_TIME = rf"{_HOUR}:{_MINUTE}:{_SECOND}(?:\.[0-9]{{1,6}})?(?:Z|[+-]{_HOUR}:{_MINUTE})"
+_DATE = (
+    "(?:[0-9]{3}[1-9]|[0-9]{2}[1-9]0|[0-9][1-9]00|[1-9]000)-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])"
+    "|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))"
+)
+_LABEL = "[a-z0-9](?:[a-z0-9]{0,20}|[a-z0-9]{1,20}-[a-z0-9]{1,20})"
+_BYTE = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_RUST_FORMATS = {
+    "date": _DATE,
+    "time": _TIME,
+    "date-time": f"{_DATE}T{_TIME}",
+    "duration": "P(?:[0-9]{1,4}W|(?:[0-9]{1,4}Y)?(?:[0-9]{1,4}M)?[0-9]{1,4}D|T(?:[0-9]{1,4}H)?(?:[0-9]{1,4}M)?[0-9]{1,4}S"
+    "|T(?:[0-9]{1,4}H)?[0-9]{1,4}M|T[0-9]{1,4}H|[0-9]{1,4}Y|(?:[0-9]{1,4}Y)?[0-9]{1,4}M)",
+    "uuid": "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
+    "email": rf"[A-Za-z0-9_+-]{{1,20}}(?:\.[A-Za-z0-9_+-]{{1,20}}){{0,2}}@(?:{_LABEL}\.){{1,2}}[a-z]{{2,10}}",
+    "uri": rf"(?:https?|ftp)://(?:{_LABEL}\.){{1,3}}[a-z]{{2,10}}(?::[1-9][0-9]{{1,3}})?(?:/[A-Za-z0-9_.~-]{{0,40}}){{0,6}}"
+    r"(?:\?[A-Za-z0-9_.~=&-]{0,80})?(?:#[A-Za-z0-9_.~-]{0,40})?",
+    "hostname": rf"(?:{_LABEL}\.){{0,3}}[a-z][a-z0-9]{{1,20}}",
+    "ipv4": rf"{_BYTE}(?:\.{_BYTE}){{3}}",
+    "ipv6": "(?:[0-9a-f]{1,4}:){7}[0-9a-f]{1,4}|(?:[0-9a-f]{1,4}:){1,5}:[0-9a-f]{1,4}|::(?:[0-9a-f]{1,4})?",
+}
+
+
+def rust_format(name: str) -> str:
+    """A Rust pattern for a format: everyday values of it, every one of them valid."""
+    return f"^(?:{_RUST_FORMATS[name]})$"
