@@ -19,8 +19,9 @@ from .cache import PrefixCache
 from .forward import Chunk, LeanForward
 from .model_folder import find_model_folder, fingerprint_of, read_config, read_tokenizer
 from .quantize import Quantization, check_quantization, load_model
-from .same_rows import find_batch_rule
+from .same_rows import find_batch_rule, keeps_bits_with_any_threads
 from .sequence import BackboneSequence, KeyValueCache
+from .threads import ThreadChoice
 from .weights import FileWeights, ModuleWeights, Weights
 
 if TYPE_CHECKING:
@@ -64,15 +65,9 @@ class Backbone:
         self.dtype = forward.dtype
         self._forward = forward
         self._adapter = adapter
-        kind = forward.device.type
-        self.batch_rule: BatchRule = find_batch_rule(
-            forward.read_rows,
-            config.hidden_size,
-            forward.dtype,
-            forward.device,
-            block_tokens=_BLOCK_TOKENS.get(kind, 128),
-            max_rows=_MAX_ROWS.get(kind, 256),
-        )
+        self._threads = _choose_threads(forward, config.hidden_size)
+        with self._threads.for_rows(1):
+            self.batch_rule = _find_batch_rule(forward, config.hidden_size)
 
     @classmethod
     def load(
@@ -174,7 +169,7 @@ class Backbone:
         rule = self.batch_rule
         num_rows = sum(len(chunk.token_ids) for chunk in chunks)
         is_padded = bool(rule.padded_rows) and num_rows <= rule.padded_rows  # type: ignore[operator]
-        with torch.inference_mode():
+        with torch.inference_mode(), self._threads.for_rows(num_rows):
             hidden = self._forward(chunks, num_rows=rule.padded_rows or 0 if is_padded else 0)
             if not len(hidden):
                 return [None] * len(chunks)
@@ -185,3 +180,33 @@ class Backbone:
             read.append(logits[start : start + chunk.num_wanted] if chunk.num_wanted else None)
             start += chunk.num_wanted
         return read
+
+
+def _find_batch_rule(forward: LeanForward, width: int) -> BatchRule:
+    kind = forward.device.type
+    return find_batch_rule(
+        forward.try_rows,
+        width,
+        forward.dtype,
+        forward.device,
+        block_tokens=_BLOCK_TOKENS.get(kind, 128),
+        max_rows=_MAX_ROWS.get(kind, 256),
+    )
+
+
+def _choose_threads(forward: LeanForward, width: int) -> ThreadChoice:
+    block_tokens = _BLOCK_TOKENS.get(forward.device.type, 128)
+    num_threads = torch.get_num_threads() if forward.device.type == "cpu" else 1
+    rows = torch.randn((block_tokens, width), generator=torch.Generator().manual_seed(0))
+    rows = rows.to(device=forward.device, dtype=forward.dtype)
+    trials = [lambda: forward.try_rows(rows), lambda: forward.try_rows(rows[:1])]
+    for length in (block_tokens, 16 * block_tokens):
+        trials += [
+            lambda length=length: forward.try_attention(rows, length),  # type: ignore[misc]
+            lambda length=length: forward.try_attention(rows[:1], length),  # type: ignore[misc]
+        ]
+    return ThreadChoice(
+        num_weights=forward.num_weights,
+        can_vary=keeps_bits_with_any_threads(trials, num_threads),
+        num_threads=num_threads,
+    )

@@ -8,8 +8,9 @@ layers give each row the same bits; `same_rows.py` finds out whether they do.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -22,9 +23,9 @@ from .linear import Linear
 from .rotary import RotaryTables, head_size_of
 from .weights import Weights
 
-# From about this many query rows per key head, two bfloat16 matrix products beat torch's fused attention
-# on the CPU (2.2 times at 192 rows, measured), which computes in float32 inside.
-_MIN_MATMUL_ROWS = 32
+# On the CPU two matrix products and a softmax beat torch's fused attention, which computes in float32
+# inside: in float32 always, in bfloat16 from about this many query rows per key head (2.2 times at 192).
+_MIN_MATMUL_ROWS = {torch.float32: 1, torch.bfloat16: 32}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +83,16 @@ class LeanForward:
         _refuse_unsupported(config)
         self.dtype = dtype
         self.device = device
+        self._config = config
         self._num_heads: int = config.num_attention_heads
         self._num_kv_heads: int = config.num_key_value_heads
         self._head_size = head_size_of(config)
         self._group = self._num_heads // self._num_kv_heads
         self._scale = self._head_size**-0.5
         self._epsilon: float = config.rms_norm_eps
+        self._min_matmul_rows: float = (
+            _MIN_MATMUL_ROWS.get(dtype, math.inf) if device.type == "cpu" else math.inf
+        )
         self._rotary = RotaryTables(config, length=max_positions, dtype=dtype, device=device)
         self._embedding = weights.tensor("model.embed_tokens.weight")
         self._layers = [
@@ -144,7 +149,15 @@ class LeanForward:
         num_wanted = sum(chunk.num_wanted for chunk in chunks)
         return functional.rms_norm(hidden, hidden.shape[-1:], self._norm, self._epsilon)[:num_wanted]
 
-    def read_rows(self, rows: Tensor) -> Tensor:
+    @property
+    def num_weights(self) -> int:
+        """Weights that every row is multiplied with."""
+        config = self._config
+        width, feed_forward = config.hidden_size, config.intermediate_size
+        attention = width * self._head_size * 2 * (self._num_heads + self._num_kv_heads)
+        return int(len(self._layers) * (attention + 3 * width * feed_forward))
+
+    def try_rows(self, rows: Tensor) -> Tensor:
         """Everything that is computed row by row (all but attention), once: (rows, hidden) -> (rows, vocab).
 
         Of no meaning in itself: `same_rows.py` asks it whether a row's result depends on its company.
@@ -156,6 +169,18 @@ class LeanForward:
         attended = projected[:, : self._num_heads * self._head_size].contiguous()
         hidden = self._feed_forward(layer, rows + layer.attention_output(attended))
         return self.logits(functional.rms_norm(hidden, hidden.shape[-1:], self._norm, self._epsilon))
+
+    def try_attention(self, rows: Tensor, length: int) -> Tensor:
+        """Attention of made-up queries to a made-up slab of `length` positions, for the same purpose."""
+        shape = replace(self.key_value_shape, num_layers=1)
+        slab = KeyValueSlab(shape, length)
+        slab.data.copy_(torch.sin(torch.arange(slab.data.numel(), device=self.device)).view_as(slab.data))
+        num_queries = rows.shape[0]
+        view = _ChunkViews(
+            Chunk(slab, range(num_queries), length - num_queries, 0), 0, self._group, num_queries
+        )
+        queries = self._layers[0].query_key_value(rows)[:, : self._num_heads * self._head_size]
+        return self._attend_one(queries, view, 0)
 
     def _feed_forward(self, layer: _Layer, hidden: Tensor) -> Tensor:
         normed = functional.rms_norm(hidden, hidden.shape[-1:], layer.feed_forward_norm, self._epsilon)
@@ -206,8 +231,11 @@ class LeanForward:
         keys, values = view.keys[layer], view.values[layer]
         stacked = queries.view(num_queries, kv_heads, group, self._head_size).transpose(0, 1)
         stacked = stacked.reshape(kv_heads, rows, self._head_size)
-        if rows >= _MIN_MATMUL_ROWS and self.device.type == "cpu" and view.mask is not None:
-            scores = torch.baddbmm(view.mask, stacked, keys.transpose(1, 2), alpha=self._scale)
+        if rows >= self._min_matmul_rows:
+            if view.mask is None:
+                scores = torch.bmm(stacked * self._scale, keys.transpose(1, 2))
+            else:
+                scores = torch.baddbmm(view.mask, stacked, keys.transpose(1, 2), alpha=self._scale)
             read = torch.bmm(scores.softmax(-1), values)
         else:
             read = functional.scaled_dot_product_attention(

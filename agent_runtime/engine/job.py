@@ -74,6 +74,7 @@ class Job:
         self.is_cancelled = False
         self.is_done = False
         self.error: BaseException | None = None
+        self._outcome: Any = None
         self._program: Program[Any] | None = None
         self._sequence: BackboneSequence | None = None
         self._reader: Reader | None = None
@@ -156,16 +157,18 @@ class Job:
         self._resume(reading)
 
     def finish(self, outcome: Any, error: BaseException | None) -> None:
-        """End it: free its memory at once and tell its caller, unless that one went away."""
-        if self.is_done:
-            return
+        """End it and free its memory; its caller hears of it by `tell`."""
         self.is_done = True
         self.error = error
+        self._outcome = outcome
         self._close_program()
         self._sequence = self._forward = None
         self._parts = []
+
+    def tell(self) -> None:
+        """Tell its caller how it ended, unless that one went away."""
         if not self.is_cancelled:
-            self._on_done(outcome, error)
+            self._on_done(self._outcome, self.error)
 
     def _resume(self, reading: Reading | None) -> None:
         program = self._program

@@ -70,7 +70,7 @@ def can_pack(weight: Tensor) -> bool:
 
     They are private to torch (its compiler emits them), so their absence is a case, not a fault.
     """
-    if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
+    if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     if not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         return False

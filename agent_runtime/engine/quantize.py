@@ -84,9 +84,7 @@ def _with_adapter(model: nn.Module, adapter: Path, *, is_merged: bool) -> nn.Mod
     if importlib.util.find_spec("peft") is None:
         raise ConfigError("an adapter needs peft: pip install 'smolcall[lora]', or load without adapter")
     if not (adapter / "adapter_config.json").is_file():
-        raise ConfigError(
-            f"adapter folder {adapter}: no adapter_config.json: give a folder that peft's save_pretrained wrote"
-        )
+        raise ConfigError(f"adapter folder {adapter}: no adapter_config.json: give a folder that peft saved")
     from peft import PeftModel
 
     try:

@@ -7,12 +7,13 @@ depends on its company, and turns are batched only as far as it does not.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from .batching import BatchRule
+from .threads import using_threads
 
 _ROW_COUNTS = (
     1,
@@ -73,6 +74,17 @@ def find_batch_rule(
         if _is_same_at_any_place(row_function, rows[:_PADDED_ROWS]):
             return BatchRule(block_tokens=block_tokens, max_rows=block_tokens, padded_rows=_PADDED_ROWS)
     return BatchRule(block_tokens=block_tokens, max_rows=block_tokens, padded_rows=0)
+
+
+def keeps_bits_with_any_threads(functions: Sequence[Callable[[], Tensor]], num_threads: int) -> bool:
+    """Whether these give the same bits on one thread as on all."""
+    if num_threads == 1:
+        return True
+    with torch.inference_mode():
+        together = [function() for function in functions]
+        with using_threads(1):
+            alone = [function() for function in functions]
+    return all(torch.equal(one, other) for one, other in zip(together, alone, strict=True))
 
 
 def _is_same(row_function: Callable[[Tensor], Tensor], rows: Tensor, counts: list[int]) -> bool:

@@ -94,6 +94,9 @@ class Scheduler:
             raise OverloadedError(queued=num_waiting, retry_after_s=self._retry_after_s())
         self._open.add(job)
         self._inbox.put(job)
+        if self._is_closed:  # closed meanwhile: whoever closed may not have seen this turn
+            self.cancel(job)
+            raise ClosedError("the engine is closed: make a new one")
 
     def cancel(self, job: Job) -> None:
         """Give its place back at once; its computing stops before the next forward."""
@@ -101,6 +104,10 @@ class Scheduler:
             job.is_cancelled = True
             self._open.discard(job)
             self._inbox.put(None)
+
+    def refuse_new(self) -> None:
+        """Take no more turns in."""
+        self._is_closed = True
 
     def wake(self) -> None:
         """Make a waiting `wait_for_work` return."""
@@ -177,14 +184,11 @@ class Scheduler:
             self._queued = deque(job for job in self._queued if not self._is_over(job, now))
 
     def _is_over(self, job: Job, now: float) -> bool:
-        """Whether a turn ended, ending it if its caller went away or its deadline passed."""
-        if job.is_cancelled and not job.is_done:
-            self._tally.cancelled += 1
-            job.finish(None, None)
-        elif not job.is_done and self._is_late(job, now):
-            self._tally.expired += 1
-            self._open.discard(job)
-            job.finish(None, DeadlineError(deadline_s=job.deadline_s or 0.0))
+        """Whether a turn is over, ending it if its caller went away or its deadline passed."""
+        if self._is_late(job, now):
+            self._end(job, DeadlineError(deadline_s=job.deadline_s or 0.0))
+        elif job.is_cancelled:
+            self._end(job, None)
         return job.is_done
 
     def _is_late(self, job: Job, now: float) -> bool:
@@ -245,7 +249,7 @@ class Scheduler:
         self._active = unserved + [job for job, _ in served if not job.is_done]
 
     def _plan(self) -> list[tuple[Job, list[Chunk]]]:
-        """Chunks of this forward by turn. A block that another turn computes now is waited for, not computed."""
+        """Chunks of this forward by turn. A block that another turn computes now is waited for."""
         assert self._reader is not None
         names: set[tuple[int, tuple[int, ...]]] = set()
         ready = []
@@ -272,7 +276,7 @@ class Scheduler:
         except Exception as error:  # out of memory, a driver's fault
             if len(served) == 1:
                 log.exception("a forward failed")
-                self._end(served[0][0], error)
+                served[0][0].finish(None, error)
                 return
             for one in served:
                 self._read([one])
@@ -291,16 +295,22 @@ class Scheduler:
             self._tally.prefill_tokens += num_tokens
 
     def _settle(self, job: Job) -> None:
-        """Account for a turn that has just ended."""
-        if job.is_done and job in self._open:
-            self._open.discard(job)
-            self._ended_at.append(self._clock())
-            if job.error is None:
-                self._tally.turns += 1
-            else:
-                self._tally.failed += 1
+        """Account for a turn that has just ended, then tell its caller."""
+        if not job.is_done:
+            return
+        if isinstance(job.error, DeadlineError):
+            self._tally.expired += 1
+        elif job.is_cancelled:
+            self._tally.cancelled += 1
+        elif job.error is None:
+            self._tally.turns += 1
+        else:
+            self._tally.failed += 1
+        self._ended_at.append(self._clock())
+        self._open.discard(job)
+        job.tell()
 
-    def _end(self, job: Job, error: BaseException) -> None:
+    def _end(self, job: Job, error: BaseException | None) -> None:
         job.finish(None, error)
         self._settle(job)
 

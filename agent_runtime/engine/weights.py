@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -41,7 +41,7 @@ class FileWeights:
         self._device = device
         self._dtype = dtype
         self._folder = folder
-        self._readers: dict[str, safe_open] = {}
+        self._readers: dict[str, Any] = {}
         self._file_of = _find_tensors(folder)
 
     def tensor(self, name: str) -> Tensor:
@@ -56,7 +56,7 @@ class FileWeights:
                 "save the model again with save_pretrained, or fetch it again"
             )
         try:
-            tensor = self._reader(self._file_of[name]).get_tensor(name)
+            tensor: Tensor = self._reader(self._file_of[name]).get_tensor(name)
         except (SafetensorError, OSError) as error:
             raise ConfigError(f"model folder {self._folder}: {self._file_of[name]}: {error}") from error
         return tensor.to(device=self._device, dtype=self._dtype)
@@ -66,7 +66,7 @@ class FileWeights:
         biases = [self.tensor(f"{name}.bias") for name in names if f"{name}.bias" in self._file_of]
         return make_linear([self.tensor(f"{name}.weight") for name in names], biases)
 
-    def _reader(self, file: str) -> safe_open:
+    def _reader(self, file: str) -> Any:
         if file not in self._readers:
             self._readers[file] = safe_open(self._folder / file, framework="pt")
         return self._readers[file]
@@ -85,10 +85,17 @@ class ModuleWeights:
     def linear(self, names: Sequence[str]) -> Linear:
         """The modules themselves, or one fused linear when they are plain after all."""
         modules = [self._model.get_submodule(name) for name in names]
-        if all(type(module) is nn.Linear for module in modules):
-            biases = [module.bias.detach() for module in modules if module.bias is not None]
-            return make_linear([module.weight.detach() for module in modules], biases)
-        return JoinedLinear(modules)
+        # Quantised and adapted layers subclass Linear or hold one; only a plain one can be fused.
+        plain = [module for module in modules if type(module) in (nn.Linear, nn.Embedding)]
+        if len(plain) < len(modules):
+            return JoinedLinear(modules)
+        weights = [module.get_parameter("weight").detach() for module in plain]
+        biases = [
+            module.bias.detach()
+            for module in plain
+            if isinstance(module, nn.Linear) and module.bias is not None
+        ]
+        return make_linear(weights, biases)
 
 
 def weight_files(folder: Path) -> tuple[Path, ...]:
