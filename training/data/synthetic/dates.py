@@ -52,8 +52,7 @@ def _relative_date(draw: Draw, today: date) -> tuple[date, str]:
     if day.year != today.year:
         day = today
     month = MONTHS[day.month - 1]
-    return day, draw.pick((f"{month} {day.day}", f"{day.day} {month}", f"{month} {ordinal(day.day)}",
-                           f"the {ordinal(day.day)} of {month}"))
+    return day, draw.pick((f"{month} {day.day}", f"{day.day} {month}", f"{month} {ordinal(day.day)}", f"the {ordinal(day.day)} of {month}"))
 
 
 def say_date(draw: Draw, day: date) -> str:
@@ -89,12 +88,18 @@ def say_time(draw: Draw, hour: int, minute: int) -> str:
     if minute == 0:
         if hour == 12 and roll < 0.5:
             return "noon"
-        return draw.pick((f"{hour12} {half}", f"{hour12}{half}", f"{hour12} {half.upper()}", f"{hour12}{half.upper()}",
-                          f"{hour12}:00 {half.upper()}", f"{hour12} o'clock in the "
-                          + ("morning" if hour < 12 else "afternoon" if hour < 18 else "evening")))
+        return draw.pick(
+            (
+                f"{hour12} {half}",
+                f"{hour12}{half}",
+                f"{hour12} {half.upper()}",
+                f"{hour12}{half.upper()}",
+                f"{hour12}:00 {half.upper()}",
+                f"{hour12} o'clock in the " + ("morning" if hour < 12 else "afternoon" if hour < 18 else "evening"),
+            )
+        )
     if minute == 30 and roll < 0.4:
-        return f"half past {number_words(hour12)} in the " + (
-            "morning" if hour < 12 else "afternoon" if hour < 18 else "evening")
+        return f"half past {number_words(hour12)} in the " + ("morning" if hour < 12 else "afternoon" if hour < 18 else "evening")
     return draw.pick((f"{hour12}:{minute:02d} {half}", f"{hour12}:{minute:02d}{half}", f"{hour12}:{minute:02d} {half.upper()}"))
 
 

@@ -77,12 +77,38 @@ def _integer(draw: Draw, argument: str) -> Kind:
     return Kind(schema, lambda d: _sample_integer(d, int(low), int(high), said_units), hint)
 
 
-_UNITS = {"cm": ("cm", "centimeters"), "m": ("m", "meters"), "km": ("km", "kilometers"), "kg": ("kg", "kilograms"), "g": ("g", "grams"),
-          "grams": ("g", "grams"), "feet": ("feet", "ft"), "inches": ("inches", "in"), "m/s": ("m/s", "meters per second"), "L": ("L", "liters"),
-          "liters": ("liters", "L"), "s": ("s", "seconds"), "seconds": ("seconds", "s"), "V": ("V", "volts"), "volts": ("volts", "V"),
-          "minutes": ("minutes", "min"), "K": ("K", "kelvin"), "Hz": ("Hz", "hertz"), "amperes": ("amperes", "amps", "A"), "ohms": ("ohms",),
-          "meters": ("meters", "m"), "kilograms": ("kilograms", "kg"), "miles": ("miles", "mi"), "watts": ("watts", "W"), "kWh": ("kWh", "kilowatt-hours"),
-          "J": ("J", "joules"), "N": ("N", "newtons"), "MB": ("MB", "megabytes"), "GB": ("GB", "gigabytes"), "km/h": ("km/h", "kilometers per hour")}
+_UNITS = {
+    "cm": ("cm", "centimeters"),
+    "m": ("m", "meters"),
+    "km": ("km", "kilometers"),
+    "kg": ("kg", "kilograms"),
+    "g": ("g", "grams"),
+    "grams": ("g", "grams"),
+    "feet": ("feet", "ft"),
+    "inches": ("inches", "in"),
+    "m/s": ("m/s", "meters per second"),
+    "L": ("L", "liters"),
+    "liters": ("liters", "L"),
+    "s": ("s", "seconds"),
+    "seconds": ("seconds", "s"),
+    "V": ("V", "volts"),
+    "volts": ("volts", "V"),
+    "minutes": ("minutes", "min"),
+    "K": ("K", "kelvin"),
+    "Hz": ("Hz", "hertz"),
+    "amperes": ("amperes", "amps", "A"),
+    "ohms": ("ohms",),
+    "meters": ("meters", "m"),
+    "kilograms": ("kilograms", "kg"),
+    "miles": ("miles", "mi"),
+    "watts": ("watts", "W"),
+    "kWh": ("kWh", "kilowatt-hours"),
+    "J": ("J", "joules"),
+    "N": ("N", "newtons"),
+    "MB": ("MB", "megabytes"),
+    "GB": ("GB", "gigabytes"),
+    "km/h": ("km/h", "kilometers per hour"),
+}
 
 
 def _draw_unit(draw: Draw, units: str) -> tuple[tuple[str, ...], str]:
@@ -157,8 +183,11 @@ def _percent(draw: Draw, argument: str) -> Kind:
         shown: Piece = Copy("", text) if json.dumps(value) == text else text
         return value, [shown, d.pick(("%", "%", " percent", " %"))]
 
-    hint = draw.pick(("as a decimal", "as a decimal fraction, e.g. 0.05 for 5%", "between 0 and 1", "in decimal form")
-                     ) if is_fraction else draw.pick(("in percent", "as a percentage, e.g. 5 for 5%", "as a percentage"))
+    hint = (
+        draw.pick(("as a decimal", "as a decimal fraction, e.g. 0.05 for 5%", "between 0 and 1", "in decimal form"))
+        if is_fraction
+        else draw.pick(("in percent", "as a percentage, e.g. 5 for 5%", "as a percentage"))
+    )
     return Kind({"type": "number"}, sample, hint)
 
 
@@ -202,9 +231,9 @@ def _enum(draw: Draw, argument: str) -> Kind:
         options = draw.sample(options, draw.between(3, len(options)))
     style = draw.random()
     values: list[Any] = [value for value, _ in options]
-    if style < 0.12:
+    if style < 0.12 and len({value.upper() for value in values}) == len(values):
         values = [value.upper() for value in values]
-    elif style < 0.2:
+    elif style < 0.2 and min(len(value) for value in values) > 3:
         values = [value.replace("_", " ").title() for value in values]
     is_listed_in_text = draw.chance(0.2)
     schema: dict[str, Any] = {"type": "string"}
@@ -212,8 +241,7 @@ def _enum(draw: Draw, argument: str) -> Kind:
         schema["enum"] = values
     hint = ""
     if is_listed_in_text:
-        hint = draw.pick(("one of: {}", "options: {}", "can be {}", "either {}")).format(
-            ", ".join(f"'{value}'" for value in values))
+        hint = draw.pick(("one of: {}", "options: {}", "can be {}", "either {}")).format(", ".join(f"'{value}'" for value in values))
 
     def sample(d: Draw) -> Said:
         number = int(d.random() * len(options))
@@ -271,8 +299,11 @@ def _time(draw: Draw, _: str) -> Kind:
     if style < 0.25:  # as it was said
         return Kind(STRING, lambda d: text_copy(say_time(d, *draw_clock(d))), "", ("at {}",))
     form = "%H:%M" if style < 0.85 else "%H:%M:%S"
-    hint = draw.pick(("in HH:MM format", "24-hour format HH:MM", "HH:MM (24h)", "in 24-hour HH:MM format")
-                     if form == "%H:%M" else ("in HH:MM:SS format", "HH:MM:SS"))
+    hint = draw.pick(
+        ("in HH:MM format", "24-hour format HH:MM", "HH:MM (24h)", "in 24-hour HH:MM format")
+        if form == "%H:%M"
+        else ("in HH:MM:SS format", "HH:MM:SS")
+    )
 
     def sample(d: Draw) -> Said:
         hour, minute = draw_clock(d)
@@ -284,8 +315,13 @@ def _time(draw: Draw, _: str) -> Kind:
 
 
 def _datetime(draw: Draw, _: str) -> Kind:
-    form, hint = draw.pick((("%Y-%m-%dT%H:%M:%S", "ISO 8601, e.g. 2024-05-01T09:30:00"),
-                            ("%Y-%m-%dT%H:%M", "in the format YYYY-MM-DDTHH:MM"), ("%Y-%m-%d %H:%M", "YYYY-MM-DD HH:MM")))
+    form, hint = draw.pick(
+        (
+            ("%Y-%m-%dT%H:%M:%S", "ISO 8601, e.g. 2024-05-01T09:30:00"),
+            ("%Y-%m-%dT%H:%M", "in the format YYYY-MM-DDTHH:MM"),
+            ("%Y-%m-%d %H:%M", "YYYY-MM-DD HH:MM"),
+        )
+    )
 
     def sample(d: Draw) -> Said:
         day, text, _ = draw_date(d, is_relative_allowed=True)
@@ -357,8 +393,7 @@ def city(draw: Draw) -> str:
 def _city(draw: Draw, _: str) -> Kind:
     roll = draw.random()
     if roll < 0.25:
-        hint = draw.pick(("city and state, e.g. San Francisco, CA", "The city and state, e.g. 'Austin, TX'",
-                          "in the format City, State"))
+        hint = draw.pick(("city and state, e.g. San Francisco, CA", "The city and state, e.g. 'Austin, TX'", "in the format City, State"))
         return Kind(STRING, lambda d: text_copy(d.pick(w.US_CITIES).replace("|", ", ")), hint, ("in {}", "for {}"))
     return Kind(STRING, lambda d: text_copy(city(d)), "", ("in {}", "for {}"))
 
@@ -368,8 +403,18 @@ def email(draw: Draw) -> str:
     name = draw.pick(w.FIRST_NAMES).lower()
     last = "".join(letter for letter in draw.pick(w.LAST_NAMES).lower() if letter.isascii() and letter.isalpha())
     local = draw.pick((name, f"{name}.{last}", f"{name[0]}{last}", f"{name}{draw.between(1, 99)}", f"{name}_{last}"))
-    host = draw.pick(("example.com", "mail.com", "example.org", f"{draw.pick(w.NOUNS)}.io", f"{pseudo_word(draw)}.com",
-                      f"{draw.pick(w.ADJECTIVES)}{draw.pick(w.NOUNS)}.net", "uni.edu", "company.co.uk"))
+    host = draw.pick(
+        (
+            "example.com",
+            "mail.com",
+            "example.org",
+            f"{draw.pick(w.NOUNS)}.io",
+            f"{pseudo_word(draw)}.com",
+            f"{draw.pick(w.ADJECTIVES)}{draw.pick(w.NOUNS)}.net",
+            "uni.edu",
+            "company.co.uk",
+        )
+    )
     return f"{local}@{host}"
 
 
@@ -377,7 +422,9 @@ def _url(draw: Draw) -> str:
     host = f"{draw.pick(('www.', '', 'api.', 'docs.'))}{draw.pick(w.NOUNS)}{draw.pick(('', pseudo_word(draw)))}"
     path = "/".join(draw.pick(w.NOUNS) for _ in range(draw.between(0, 2)))
     query = f"?id={draw.between(1, 999)}" if draw.chance(0.2) else ""
-    return f"{draw.pick(('https://', 'https://', 'http://'))}{host}.{draw.pick(('com', 'org', 'io', 'net', 'dev'))}/{path}{query}".rstrip("/")
+    return f"{draw.pick(('https://', 'https://', 'http://'))}{host}.{draw.pick(('com', 'org', 'io', 'net', 'dev'))}/{path}{query}".rstrip(
+        "/"
+    )
 
 
 def file_path(draw: Draw) -> str:
@@ -397,8 +444,16 @@ def file_path(draw: Draw) -> str:
 def phone(draw: Draw) -> str:
     """A phone number in one of some spellings."""
     a, b, c = draw.between(200, 989), draw.between(200, 989), draw.between(0, 9999)
-    return draw.pick((f"{a}-{b}-{c:04d}", f"({a}) {b}-{c:04d}", f"+1 {a} {b} {c:04d}", f"+{draw.between(30, 99)}{a}{b}{c:04d}",
-                      f"0{a} {b}{c:04d}", f"555-{c:04d}"))
+    return draw.pick(
+        (
+            f"{a}-{b}-{c:04d}",
+            f"({a}) {b}-{c:04d}",
+            f"+1 {a} {b} {c:04d}",
+            f"+{draw.between(30, 99)}{a}{b}{c:04d}",
+            f"0{a} {b}{c:04d}",
+            f"555-{c:04d}",
+        )
+    )
 
 
 def _made(make: Callable[[Draw], str], *phrases: str, hint: str = "", schema: dict[str, Any] | None = None) -> Callable[[Draw, str], Kind]:
@@ -455,9 +510,22 @@ def formula(draw: Draw) -> str:
     a, b, c = draw.between(2, 12), draw.between(1, 12), draw.between(1, 20)
     power = draw.pick(("^", "**"))
     sign = draw.pick("+-")
-    return draw.pick((f"x{power}{draw.between(2, 5)}", f"{a}x{power}2 {sign} {b}x", f"{a}*x{power}2 {sign} {b}*x + {c}", f"x{power}2 {sign} {b}x + {c}",
-                      f"sin(x) {sign} {a}", f"{a}x{power}3 {sign} {b}x", f"cos({a}*x)", f"e^(-{a}x)", f"({a}x {sign} {b})/({c}x)",
-                      f"log(x) {sign} x{power}2", f"x{power}3", f"sqrt(x {sign} {c})"))
+    return draw.pick(
+        (
+            f"x{power}{draw.between(2, 5)}",
+            f"{a}x{power}2 {sign} {b}x",
+            f"{a}*x{power}2 {sign} {b}*x + {c}",
+            f"x{power}2 {sign} {b}x + {c}",
+            f"sin(x) {sign} {a}",
+            f"{a}x{power}3 {sign} {b}x",
+            f"cos({a}*x)",
+            f"e^(-{a}x)",
+            f"({a}x {sign} {b})/({c}x)",
+            f"log(x) {sign} x{power}2",
+            f"x{power}3",
+            f"sqrt(x {sign} {c})",
+        )
+    )
 
 
 def code_text(draw: Draw) -> str:
@@ -465,18 +533,48 @@ def code_text(draw: Draw) -> str:
     a, b = draw.pick(w.NOUNS), draw.pick(w.NOUNS)
     number = draw.between(1, 99)
     table, column = draw.pick(w.TABLES), draw.pick(w.COLUMNS)
-    return draw.pick((f"print({a} + {b})", f"def {a}(x): return x * {number}", f"SELECT {column} FROM {table} WHERE id = {number}",
-                      f"for i in range({number}): {a}(i)", f"git checkout -b {a}-{b}", f"ls -la /{a}/{b}", f"const {a} = {number};",
-                      f"{a}[{number}] = \"{b}\"", f"DELETE FROM {table} WHERE {column} > {number}", f"pip install {a}{number}",
-                      f"if {a} > {number}:\n    {b}()", f"<div class=\"{a}\">{b}</div>", f"return {a}.{b}({number})", f"echo $HOME/{a}"))
+    return draw.pick(
+        (
+            f"print({a} + {b})",
+            f"def {a}(x): return x * {number}",
+            f"SELECT {column} FROM {table} WHERE id = {number}",
+            f"for i in range({number}): {a}(i)",
+            f"git checkout -b {a}-{b}",
+            f"ls -la /{a}/{b}",
+            f"const {a} = {number};",
+            f'{a}[{number}] = "{b}"',
+            f"DELETE FROM {table} WHERE {column} > {number}",
+            f"pip install {a}{number}",
+            f"if {a} > {number}:\n    {b}()",
+            f'<div class="{a}">{b}</div>',
+            f"return {a}.{b}({number})",
+            f"echo $HOME/{a}",
+        )
+    )
 
 
 def _command(draw: Draw) -> str:
     a, b = draw.pick(w.NOUNS), draw.pick(w.NOUNS)
-    return draw.pick((f"ls -la /{a}", f"grep -rn \"{a}\" {b}/", f"git commit -m '{a} {b}'", f"docker run -p {draw.between(1000, 9999)}:80 {a}",
-                      f"find . -name '*.{draw.pick(('py', 'txt', 'md'))}'", f"mkdir -p {a}/{b}", f"tail -n {draw.between(5, 200)} /var/log/{a}.log",
-                      f"curl http://localhost:{draw.between(1000, 9999)}/{a}", f"python {a}.py --{b} {draw.between(1, 99)}", f"rm -rf /tmp/{a}",
-                      f"chmod 755 {a}.sh", f"tar -xzf {a}.tar.gz", f"echo \"{a} {b}\" > {b}.txt", "df -h", "npm install", f"kill -9 {draw.between(100, 9999)}"))
+    return draw.pick(
+        (
+            f"ls -la /{a}",
+            f'grep -rn "{a}" {b}/',
+            f"git commit -m '{a} {b}'",
+            f"docker run -p {draw.between(1000, 9999)}:80 {a}",
+            f"find . -name '*.{draw.pick(('py', 'txt', 'md'))}'",
+            f"mkdir -p {a}/{b}",
+            f"tail -n {draw.between(5, 200)} /var/log/{a}.log",
+            f"curl http://localhost:{draw.between(1000, 9999)}/{a}",
+            f"python {a}.py --{b} {draw.between(1, 99)}",
+            f"rm -rf /tmp/{a}",
+            f"chmod 755 {a}.sh",
+            f"tar -xzf {a}.tar.gz",
+            f'echo "{a} {b}" > {b}.txt',
+            "df -h",
+            "npm install",
+            f"kill -9 {draw.between(100, 9999)}",
+        )
+    )
 
 
 def _program(draw: Draw, _: str) -> Kind:
@@ -485,12 +583,24 @@ def _program(draw: Draw, _: str) -> Kind:
     def sample(d: Draw) -> Said:
         a, b, c = d.pick(w.NOUNS), d.pick(w.NOUNS), d.pick(w.NOUNS)
         n, m = d.between(1, 99), d.between(2, 20)
-        text = d.pick((f"for {a} in range({n}):\n    print({a})", f"def {a}({b}):\n    return {b} * {m}\n\nprint({a}({n}))",
-                       f"import math\nprint(math.sqrt({n}))", f"{a} = [{n}, {m}, 3]\nprint(sum({a}))", f"print(\"{a}: {b}\")",
-                       f"with open('{a}.txt') as {b}:\n    print({b}.read())", f"{a} = {{\"{b}\": {n}}}\nprint({a}[\"{b}\"])", f"print({n} ** {m})",
-                       f"if {n} > {m}:\n\tprint('{a}')\nelse:\n\tprint('{b}')", f"function {a}({b}) {{\n  return {b} + {n};\n}}",
-                       f"class {a.title()}:\n    {b} = {n}\n\n    def {c}(self):\n        return self.{b}", f"x = \"{a}\\n{b}\"\nprint(x)",
-                       f"{a} = {n} + {m}\n# {b} {c}\nprint({a})", f"print('{a}'.replace('{a[0]}', '{b[0]}'))"))
+        text = d.pick(
+            (
+                f"for {a} in range({n}):\n    print({a})",
+                f"def {a}({b}):\n    return {b} * {m}\n\nprint({a}({n}))",
+                f"import math\nprint(math.sqrt({n}))",
+                f"{a} = [{n}, {m}, 3]\nprint(sum({a}))",
+                f'print("{a}: {b}")',
+                f"with open('{a}.txt') as {b}:\n    print({b}.read())",
+                f'{a} = {{"{b}": {n}}}\nprint({a}["{b}"])',
+                f"print({n} ** {m})",
+                f"if {n} > {m}:\n\tprint('{a}')\nelse:\n\tprint('{b}')",
+                f"function {a}({b}) {{\n  return {b} + {n};\n}}",
+                f"class {a.title()}:\n    {b} = {n}\n\n    def {c}(self):\n        return self.{b}",
+                f'x = "{a}\\n{b}"\nprint(x)',
+                f"{a} = {n} + {m}\n# {b} {c}\nprint({a})",
+                f"print('{a}'.replace('{a[0]}', '{b[0]}'))",
+            )
+        )
         before, after = d.pick((("\n```\n", "\n```\n"), ("\n```python\n", "\n```\n"), ("`", "`")))
         return text, [before, Copy("", text), after]
 
@@ -574,7 +684,11 @@ def _point(draw: Draw, argument: str) -> Kind:
         opening, closing = d.pick(("()", "()", "[]"))
         return numbers, [opening, *pieces, closing]
 
-    return Kind({"type": "array", "items": {"type": draw.pick(("number", "integer"))}}, sample, draw.pick(("", "as [x, y]" if dimensions == 2 else "")))
+    return Kind(
+        {"type": "array", "items": {"type": draw.pick(("number", "integer"))}},
+        sample,
+        draw.pick(("", "as [x, y]" if dimensions == 2 else "")),
+    )
 
 
 def _series(draw: Draw, argument: str) -> Kind:
@@ -628,28 +742,65 @@ BUILDERS: dict[str, Callable[[Draw, str], Kind]] = {
     "countryname": _from_list(w.COUNTRIES, ("in {}", "for {}")),
     "language": _coded(w.LANGUAGES, "language code", ("in {}",)),
     "currency": _coded(w.CURRENCIES, "three-letter currency code", ("in {}",)),
-    "host": _made(lambda d: f"{d.pick(w.NOUNS)}{d.pick(('', '-' + d.pick(w.NOUNS), str(d.between(1, 99))))}.{d.pick(('com', 'org', 'local', 'io', 'net'))}"),
+    "host": _made(
+        lambda d: (
+            f"{d.pick(w.NOUNS)}{d.pick(('', '-' + d.pick(w.NOUNS), str(d.between(1, 99))))}.{d.pick(('com', 'org', 'local', 'io', 'net'))}"
+        )
+    ),
     "ip": _made(lambda d: ".".join(str(d.between(1, 254)) for _ in range(4)), schema={"type": "string", "format": "ipv4"}),
     "version": _made(lambda d: f"{d.pick(('', 'v'))}{d.between(0, 9)}.{d.between(0, 20)}.{d.between(0, 30)}"),
-    "pseudo": _made(lambda d: d.pick((pseudo_word(d), f"{d.pick(w.NOUNS)}-{d.pick(w.NOUNS)}", f"{d.pick(w.ADJECTIVES)}-{d.pick(w.NOUNS)}"))),
-    "username": _made(lambda d: d.pick((f"@{pseudo_word(d)}", f"{d.pick(w.FIRST_NAMES).lower()}{d.between(1, 999)}", f"{d.pick(w.ADJECTIVES)}_{d.pick(w.NOUNS)}",
-                                        f"{d.pick(w.FIRST_NAMES).lower()}.{pseudo_word(d)}"))),
+    "pseudo": _made(
+        lambda d: d.pick((pseudo_word(d), f"{d.pick(w.NOUNS)}-{d.pick(w.NOUNS)}", f"{d.pick(w.ADJECTIVES)}-{d.pick(w.NOUNS)}"))
+    ),
+    "username": _made(
+        lambda d: d.pick(
+            (
+                f"@{pseudo_word(d)}",
+                f"{d.pick(w.FIRST_NAMES).lower()}{d.between(1, 999)}",
+                f"{d.pick(w.ADJECTIVES)}_{d.pick(w.NOUNS)}",
+                f"{d.pick(w.FIRST_NAMES).lower()}.{pseudo_word(d)}",
+            )
+        )
+    ),
     "branch": _made(lambda d: f"{d.pick(('feature', 'fix', 'release', 'hotfix'))}/{d.pick(w.NOUNS)}-{d.between(1, 999)}"),
     "constant": _made(lambda d: f"{d.pick(w.NOUNS)}_{d.pick(w.NOUNS)}".upper()),
-    "cron": _quoted(lambda d: f"{d.pick(('*', '0', str(d.between(1, 59))))} {d.pick(('*', str(d.between(0, 23))))} * * {d.pick(('*', '1-5', str(d.between(0, 6))))}"),
+    "cron": _quoted(
+        lambda d: (
+            f"{d.pick(('*', '0', str(d.between(1, 59))))} {d.pick(('*', str(d.between(0, 23))))} * * {d.pick(('*', '1-5', str(d.between(0, 6))))}"
+        )
+    ),
     "hexcolor": _made(lambda d: f"#{int(d.random() * 16**6):06{d.pick('xX')}}"),
-    "pattern": _made(lambda d: d.pick((f"*.{d.pick(('txt', 'py', 'csv', 'log'))}", f"{d.pick(w.NOUNS)}*", f"*{d.pick(w.NOUNS)}*.json", f"{d.pick(w.NOUNS)}_??.png"))),
+    "pattern": _made(
+        lambda d: d.pick(
+            (f"*.{d.pick(('txt', 'py', 'csv', 'log'))}", f"{d.pick(w.NOUNS)}*", f"*{d.pick(w.NOUNS)}*.json", f"{d.pick(w.NOUNS)}_??.png")
+        )
+    ),
     "plainword": _made(lambda d: d.pick((d.pick(w.NOUNS), d.pick(w.ADJECTIVES), f"'{d.pick(w.NOUNS)}'"[1:-1], d.pick(w.ANIMALS)))),
-    "planetfacts": _from_list(("mass", "radius", "number of moons", "distance from the sun", "gravity", "day length", "surface temperature"), ()),
+    "planetfacts": _from_list(
+        ("mass", "radius", "number of moons", "distance from the sun", "gravity", "day length", "surface temperature"), ()
+    ),
     "program": _program,
     "command": _quoted(_command),
     "dna": _made(lambda d: "".join(d.pick("ACGT") for _ in range(d.between(6, 24)))),
     "flightno": _made(lambda d: f"{d.pick(('LH', 'BA', 'AF', 'UA', 'DL', 'EK', 'QF', 'KL'))}{d.pick(('', '', ' '))}{d.between(10, 9999)}"),
-    "plate": _made(lambda d: f"{''.join(d.pick('ABCDEFGHKLMNPRSTUVWXYZ') for _ in range(d.between(2, 3)))}{d.pick(('-', ' ', ''))}{d.between(10, 9999)}"),
+    "plate": _made(
+        lambda d: (
+            f"{''.join(d.pick('ABCDEFGHKLMNPRSTUVWXYZ') for _ in range(d.between(2, 3)))}{d.pick(('-', ' ', ''))}{d.between(10, 9999)}"
+        )
+    ),
     "zip": _made(lambda d: str(d.between(10000, 99999)), hint="five digits"),
     "avoid": lambda draw, argument: _enum(draw, "tolls:toll roads/highways:motorways/ferries/unpaved:dirt roads"),
-    "events_named": _made(lambda d: d.pick((f"the {d.pick(w.ARTISTS)} concert", f"{d.pick(w.FIRST_NAMES)}'s birthday", f"the {d.pick(w.NOUNS)} festival",
-                                            d.pick(w.MEETINGS), f"the {d.pick(w.TEAMS)} game"))),
+    "events_named": _made(
+        lambda d: d.pick(
+            (
+                f"the {d.pick(w.ARTISTS)} concert",
+                f"{d.pick(w.FIRST_NAMES)}'s birthday",
+                f"the {d.pick(w.NOUNS)} festival",
+                d.pick(w.MEETINGS),
+                f"the {d.pick(w.TEAMS)} game",
+            )
+        )
+    ),
     "phrase": _quoted(lambda d: d.pick(w.UNICODE_TEXTS) if d.chance(0.3) else d.pick(w.FOREIGN_TEXTS)),
 }
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from .draw import Draw
 
-_ONES = ("zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-         "seventeen eighteen nineteen").split()
+_ONES = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
+).split()
 _TENS = "_ _ twenty thirty forty fifty sixty seventy eighty ninety".split()
 
 
@@ -26,7 +27,7 @@ def ordinal(number: int) -> str:
     """1st, 2nd, 3rd, 4th, ..."""
     if 10 <= number % 100 <= 20:
         return f"{number}th"
-    return f"{number}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
+    return f"{number}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th') }"
 
 
 def draw_integer(draw: Draw, low: int, high: int) -> int:
@@ -65,7 +66,7 @@ def say_integer(draw: Draw, number: int) -> str:
 def draw_decimal(draw: Draw, low: float, high: float) -> str:
     """A decimal number as JSON text, with one to four digits after the point."""
     places = 1 if draw.chance(0.5) else draw.between(2, 4 if high <= 10 else 3)
-    floor = max(low, 10.0 ** -places)
+    floor = max(low, 10.0**-places)
     number = floor * (high / floor) ** draw.random() if low >= 0 else low + (high - low) * draw.random()
     text = f"{number:.{places}f}"
     return text if low <= float(text) <= high else f"{low:.{places}f}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, NamedTuple
 
 from . import words as w
@@ -9,28 +10,87 @@ from .draw import Draw
 from .kinds import Copy, Piece, Said
 from .tools import DrawnTool, Parameter
 
-OPENERS = ("{Goal}.", "{Goal}.", "{Goal}", "Please {goal}.", "Can you {goal}?", "Could you {goal}?", "Could you please {goal}?",
-           "I need to {goal}.", "I want to {goal}.", "I'd like to {goal}.", "Help me {goal}.", "{Goal}, please.",
-           "Hey, {goal}.", "I want you to {goal}.", "Would you {goal} for me?", "I need you to {goal}.", "Hi! Can you {goal}?",
-           "{Goal} for me.", "Go ahead and {goal}.", "How can I {goal}?", "Let's {goal}.", "My task is to {goal}.")
-QUESTIONS = ("What is {thing}?", "What is {thing}?", "What's {thing}?", "Can you tell me {thing}?", "Tell me {thing}.", "Give me {thing}.",
-             "I need {thing}.", "I want to know {thing}.", "Could you give me {thing}?", "What would be {thing}?", "Do you know {thing}?",
-             "I'm looking for {thing}.", "Show me {thing}.")
-CONTEXTS = ("I'm working on my homework.", "I have a quick question.", "My boss asked me for this.", "I'm preparing a presentation.",
-            "We are planning something for next month.", "It's a bit urgent.", "I hope you can help me.", "Hello!", "Hi there.",
-            "Good morning.", "I was talking to {person} about this.", "I'm at the office right now.", "My friend {person} recommended this.",
-            "Last week I tried it by hand and failed.", "I'm new to this.", "This is for a report on {topic}.",
-            "I've been reading about {topic} lately.", "Thanks for the help earlier.", "I'm in a hurry.", "One more thing.",
-            "I moved here from {city} {number} years ago.", "There are {number} of us in the team.", "I work at {company}.",
-            "I've been a customer since {year}.", "My sister lives in {city}.", "{person} will pick me up in a bit.",
-            "I spent {number} minutes on this already.", "Yesterday {person} and I argued about {topic}.", "I'm a student and short on time.",
-            "Our teacher gave us {number} exercises.", "I just got back from {city}.", "My colleague at {company} does this every day.",
-            "I'm on page {number} of a book on {topic}.", "Sorry to bother you again.", "I read an article about {topic} in {year}.")
+OPENERS = (
+    "{Goal}.",
+    "{Goal}.",
+    "{Goal}",
+    "Please {goal}.",
+    "Can you {goal}?",
+    "Could you {goal}?",
+    "Could you please {goal}?",
+    "I need to {goal}.",
+    "I want to {goal}.",
+    "I'd like to {goal}.",
+    "Help me {goal}.",
+    "{Goal}, please.",
+    "Hey, {goal}.",
+    "I want you to {goal}.",
+    "Would you {goal} for me?",
+    "I need you to {goal}.",
+    "Hi! Can you {goal}?",
+    "{Goal} for me.",
+    "Go ahead and {goal}.",
+    "How can I {goal}?",
+    "Let's {goal}.",
+    "My task is to {goal}.",
+)
+QUESTIONS = (
+    "What is {thing}?",
+    "What is {thing}?",
+    "What's {thing}?",
+    "Can you tell me {thing}?",
+    "Tell me {thing}.",
+    "Give me {thing}.",
+    "I need {thing}.",
+    "I want to know {thing}.",
+    "Could you give me {thing}?",
+    "What would be {thing}?",
+    "Do you know {thing}?",
+    "I'm looking for {thing}.",
+    "Show me {thing}.",
+)
+CONTEXTS = (
+    "I'm working on my homework.",
+    "I have a quick question.",
+    "My boss asked me for this.",
+    "I'm preparing a presentation.",
+    "We are planning something for next month.",
+    "It's a bit urgent.",
+    "I hope you can help me.",
+    "Hello!",
+    "Hi there.",
+    "Good morning.",
+    "I was talking to {person} about this.",
+    "I'm at the office right now.",
+    "My friend {person} recommended this.",
+    "Last week I tried it by hand and failed.",
+    "I'm new to this.",
+    "This is for a report on {topic}.",
+    "I've been reading about {topic} lately.",
+    "Thanks for the help earlier.",
+    "I'm in a hurry.",
+    "One more thing.",
+    "I moved here from {city} {number} years ago.",
+    "There are {number} of us in the team.",
+    "I work at {company}.",
+    "I've been a customer since {year}.",
+    "My sister lives in {city}.",
+    "{person} will pick me up in a bit.",
+    "I spent {number} minutes on this already.",
+    "Yesterday {person} and I argued about {topic}.",
+    "I'm a student and short on time.",
+    "Our teacher gave us {number} exercises.",
+    "I just got back from {city}.",
+    "My colleague at {company} does this every day.",
+    "I'm on page {number} of a book on {topic}.",
+    "Sorry to bother you again.",
+    "I read an article about {topic} in {year}.",
+)
 
 
-def sample_value(draw: Draw, parameter: Parameter) -> Said:
-    """A value of the parameter; never the default by accident (that is drawn on purpose elsewhere)."""
-    return parameter.kind.sample(draw)
+def _default_said(parameter: Parameter) -> Said:
+    text = parameter.default if isinstance(parameter.default, str) else json.dumps(parameter.default)
+    return parameter.default, [Copy("", text)]
 
 
 def choose_values(draw: Draw, tool: DrawnTool, *, optional_rate: float = 0.3) -> dict[str, Said]:
@@ -38,15 +98,21 @@ def choose_values(draw: Draw, tool: DrawnTool, *, optional_rate: float = 0.3) ->
     given: dict[str, Said] = {}
     for parameter in tool.parameters:
         if parameter.is_required or draw.chance(optional_rate):
-            given[parameter.name] = sample_value(draw, parameter)
+            if parameter.default is not None and draw.chance(0.15):  # the default, said on purpose
+                given[parameter.name] = _default_said(parameter)
+            else:
+                given[parameter.name] = parameter.kind.sample(draw)
     return given
 
 
 def value_pieces(parameter: Parameter, said: Said, call: int) -> list[Piece]:
     """The value's pieces with paths made absolute: `call:parameter.path`."""
-    return [piece if isinstance(piece, str) else
-            Copy(f"{call}:{parameter.name}.{piece.path}" if piece.path else f"{call}:{parameter.name}", piece.text)
-            for piece in said[1]]
+    return [
+        piece
+        if isinstance(piece, str)
+        else Copy(f"{call}:{parameter.name}.{piece.path}" if piece.path else f"{call}:{parameter.name}", piece.text)
+        for piece in said[1]
+    ]
 
 
 def _starts_relative(pieces: list[Piece]) -> bool:
@@ -71,8 +137,11 @@ def _named(draw: Draw, form: int, parameter: Parameter, pieces: list[Piece], *, 
     if form == 0:
         return [f"with {label} " if is_first else f"{label} ", *pieces]
     if form == 1:
-        article = "" if len(label) < 3 or label.endswith("s") or parameter.kind.schema["type"] == "array" else (
-            "an " if label[0] in "aeiou" else "a ")
+        article = (
+            ""
+            if len(label) < 3 or label.endswith("s") or parameter.kind.schema["type"] == "array"
+            else ("an " if label[0] in "aeiou" else "a ")
+        )
         return [f"with {article}{label} of " if is_first else f"{article}{label} of ", *pieces]
     if form == 2:
         return [f"({label} = " if is_first else f"{label} = ", *pieces]
@@ -128,8 +197,14 @@ def hang(draw: Draw, parameter: Parameter, pieces: list[Piece], count: int) -> l
     phrase = _phrase(draw, parameter, pieces)
     if phrase is None:
         label = parameter.label if parameter.label.endswith("s") else f"{parameter.label}s"
-        phrase = draw.pick((["with ", label, " ", *pieces], ["for ", label, " ", *pieces], ["with ", label, " of ", *pieces],
-                            [f"for {count} different {label}: ", *pieces]))
+        phrase = draw.pick(
+            (
+                ["with ", label, " ", *pieces],
+                ["for ", label, " ", *pieces],
+                ["with ", label, " of ", *pieces],
+                [f"for {count} different {label}: ", *pieces],
+            )
+        )
     return [" ", *phrase]
 
 
@@ -150,7 +225,25 @@ def _flag_word(parameter: Parameter, said: Said, draw: Draw) -> list[Piece]:
     return []
 
 
-_QUESTION_WORDS = ("how", "what", "which", "who", "where", "when", "is", "are", "do", "does", "can", "will", "should", "whats", "what's", "did", "has")
+_QUESTION_WORDS = (
+    "how",
+    "what",
+    "which",
+    "who",
+    "where",
+    "when",
+    "is",
+    "are",
+    "do",
+    "does",
+    "can",
+    "will",
+    "should",
+    "whats",
+    "what's",
+    "did",
+    "has",
+)
 _STATEMENT_WORDS = ("i", "i'm", "i'd", "i've", "my", "we", "there", "it's", "our", "someone", "you", "this")
 
 
@@ -212,7 +305,9 @@ def _open_with(draw: Draw, ask: str, tool: DrawnTool, given: dict[str, Said], ca
         return Opening([head[:1].upper() + head[1:], *inside], after, tuple(used), True)
     if first_word in _QUESTION_WORDS:
         if draw.chance(0.12):
-            return Opening([draw.pick(("Can you tell me: ", "Quick question: ", "Hey, ", "Tell me, ", "Question: ")) + head, *inside], "?", tuple(used))
+            return Opening(
+                [draw.pick(("Can you tell me: ", "Quick question: ", "Hey, ", "Tell me, ", "Question: ")) + head, *inside], "?", tuple(used)
+            )
         return Opening([head[:1].upper() + head[1:], *inside], "?", tuple(used))
     if first_word in _STATEMENT_WORDS:
         return Opening([head[:1].upper() + head[1:], *inside], ".", tuple(used))
@@ -225,8 +320,14 @@ def _open_with(draw: Draw, ask: str, tool: DrawnTool, given: dict[str, Said], ca
 
 def context(draw: Draw) -> str:
     """A sentence that leads up to a request and says nothing the call needs."""
-    return draw.pick(CONTEXTS).format(person=draw.pick(w.FIRST_NAMES), topic=draw.pick(w.TOPICS), city=draw.pick(w.CITIES),
-                                      number=draw.between(2, 40), company=draw.pick(w.COMPANIES), year=draw.between(1990, 2024))
+    return draw.pick(CONTEXTS).format(
+        person=draw.pick(w.FIRST_NAMES),
+        topic=draw.pick(w.TOPICS),
+        city=draw.pick(w.CITIES),
+        number=draw.between(2, 40),
+        company=draw.pick(w.COMPANIES),
+        year=draw.between(1990, 2024),
+    )
 
 
 def say_request(draw: Draw, tool: DrawnTool, given: dict[str, Said], call: int = 0) -> list[Piece]:
@@ -246,7 +347,13 @@ def say_request(draw: Draw, tool: DrawnTool, given: dict[str, Said], call: int =
     if roll < 0.15:
         return [context(draw), " ", *pieces]
     if roll < 0.18:
-        return [*pieces, " ", draw.pick(("Thanks!", "Thank you.", "Thanks in advance.", "That would be great.", "No rush.", "I appreciate it.", context(draw)))]
+        return [
+            *pieces,
+            " ",
+            draw.pick(
+                ("Thanks!", "Thank you.", "Thanks in advance.", "That would be great.", "No rush.", "I appreciate it.", context(draw))
+            ),
+        ]
     return pieces
 
 
@@ -294,7 +401,7 @@ def add_noise(draw: Draw, pieces: list[Piece]) -> list[Piece]:
             if len(piece) > 12 and draw.chance(0.25):
                 at = draw.between(4, len(piece) - 4)
                 if piece[at].isalpha() and piece[at + 1].isalpha():
-                    piece = piece[:at] + piece[at + 1] + piece[at] + piece[at + 2:]
+                    piece = piece[:at] + piece[at + 1] + piece[at] + piece[at + 2 :]
         noisy.append(piece)
     if noisy and isinstance(noisy[-1], str) and draw.chance(0.6):
         noisy[-1] = noisy[-1].rstrip(".?!")

@@ -49,8 +49,11 @@ class DrawnTool:
             if parameter.has_default:
                 schema["default"] = parameter.default
             properties[parameter.name] = schema
-        schema = {"type": "object", "properties": properties,
-                  "required": [parameter.name for parameter in self.parameters if parameter.is_required]}
+        schema = {
+            "type": "object",
+            "properties": properties,
+            "required": [parameter.name for parameter in self.parameters if parameter.is_required],
+        }
         return {"name": self.name, "description": self.description, "parameters": schema}
 
 
@@ -88,9 +91,17 @@ def _describe_tool(draw: Draw, action: Action, verb: str, parameters: list[Param
     elif roll < 0.86 and action.family in ("calc", "get"):
         text = f"{draw.pick(('returns', 'provides', 'gives'))} {thing}"
     else:
-        extra = draw.pick(("Returns JSON.", "Values must be typed as declared.", "Optional arguments may be left out.",
-                           f"Part of the {action.domain} service.", "Results are rounded.", "Fails if nothing matches.",
-                           f"Belongs to {action.domain}."))
+        extra = draw.pick(
+            (
+                "Returns JSON.",
+                "Values must be typed as declared.",
+                "Optional arguments may be left out.",
+                f"Part of the {action.domain} service.",
+                "Results are rounded.",
+                "Fails if nothing matches.",
+                f"Belongs to {action.domain}.",
+            )
+        )
         text = f"{third}. {extra}".rstrip(".")
     return text[0].upper() + text[1:] + ("." if draw.chance(0.8) else "")
 
@@ -135,8 +146,9 @@ def _describe_parameter(draw: Draw, rule: ParameterRule, label: str, kind: Kind,
     if not rule.is_required:
         roll = draw.random()
         if has_default and roll < 0.7:
-            text += draw.pick((". Default is {}", " (defaults to {})", ". Defaults to {}", ". Optional. Default is {}", " (default: {})")).format(
-                json.dumps(shown) if not isinstance(shown, str) else draw.pick((f"'{shown}'", shown)))
+            text += draw.pick(
+                (". Default is {}", " (defaults to {})", ". Defaults to {}", ". Optional. Default is {}", " (default: {})")
+            ).format(json.dumps(shown) if not isinstance(shown, str) else draw.pick((f"'{shown}'", shown)))
         elif roll < 0.85:
             text = draw.pick((f"{text} (optional)", f"Optional. {text}", f"{text}. Optional", f"Optional {text[0].lower()}{text[1:]}"))
     return text + ("." if draw.chance(0.75) else "")
@@ -173,7 +185,9 @@ def draw_parameter(draw: Draw, rule: ParameterRule, style: str, subject: str, *,
     name = arbitrary_name(draw, "snake", draw.between(1, 2)) if is_arbitrary else parameter_name(style, chosen)
     phrases = rule.phrases or kind.phrases
     shows_default = has_default and draw.chance(0.55)
-    return Parameter(name, label, kind, description, rule.is_required, default, shows_default, phrases, rule.names[0])
+    return Parameter(
+        name, label, kind, description, rule.is_required, default if has_default else None, shows_default, phrases, rule.names[0]
+    )
 
 
 def draw_tool(draw: Draw, action: Action, *, verb: str | None = None) -> DrawnTool:
@@ -197,7 +211,9 @@ def draw_tool(draw: Draw, action: Action, *, verb: str | None = None) -> DrawnTo
         while parameter.name in seen:
             parameter.name = f"{parameter.name}_{len(seen)}"
         seen.add(parameter.name)
-        if not rule.phrases and (kinds.count(rule.kind) > 1 or action.is_composed and rule.kind not in ("date", "time", "dur", "city")):  # "in Paris in Rome" would not tell which is which
+        if not rule.phrases and (
+            kinds.count(rule.kind) > 1 or action.is_composed and rule.kind not in ("date", "time", "dur", "city")
+        ):  # "in Paris in Rome" would not tell which is which
             parameter.phrases = ()
         parameters.append(parameter)
     if is_arbitrary:

@@ -77,8 +77,10 @@ Northwind Traders, Blue Harbor LLC, Vertex Labs, Orchid Systems, Kestrel Logisti
 Solstice Energy, Tidewater Bank, Umbra Studios, Willow & Sons, Zenith Motors, Cobalt Analytics, Maple Leaf Dairy,
 Ironclad Security, Juniper Textiles, Lumen Health, Nimbus Air, Oakfield Press, Quarry Stone Co, Red Panda Games
 """)
-TICKERS = _words("AAPL MSFT GOOG TSLA AMZN NVDA META NFLX IBM ORCL INTC AMD KO PEP DIS JPM BAC GS XOM CVX PFE MRK BA GE F "
-                 "GM T VZ NKE SBUX UBER LYFT SHOP SQ PYPL CRM ADBE QCOM TXN HON UPS FDX WMT TGT COST HD LOW MCD ABNB")
+TICKERS = _words(
+    "AAPL MSFT GOOG TSLA AMZN NVDA META NFLX IBM ORCL INTC AMD KO PEP DIS JPM BAC GS XOM CVX PFE MRK BA GE F "
+    "GM T VZ NKE SBUX UBER LYFT SHOP SQ PYPL CRM ADBE QCOM TXN HON UPS FDX WMT TGT COST HD LOW MCD ABNB"
+)
 PLACES = _phrases("""
 Central Park, Eiffel Tower, the airport, Golden Gate Bridge, Union Station, the town hall, Louvre Museum, Times Square,
 Hyde Park, Big Ben, Alexanderplatz, Shibuya Crossing, Lake Tahoe, Yosemite National Park, Mount Fuji, Niagara Falls,
@@ -98,15 +100,19 @@ HOTELS = _phrases("""
 Grand Plaza Hotel, Hilton Garden Inn, Seaside Resort, Hotel Aurora, The Ritz, Mountain View Lodge, City Center Inn,
 Hotel Miramar, Palm Court, Lakeside Retreat, The Langham, Harbor House, Park Hyatt, Sunrise Suites, Villa Rosa
 """)
-CUISINES = _words("Italian Mexican Japanese Chinese Indian Thai French Greek Korean Vietnamese Lebanese Ethiopian Spanish "
-                  "Turkish Peruvian Moroccan vegan vegetarian seafood Mediterranean")
+CUISINES = _words(
+    "Italian Mexican Japanese Chinese Indian Thai French Greek Korean Vietnamese Lebanese Ethiopian Spanish "
+    "Turkish Peruvian Moroccan vegan vegetarian seafood Mediterranean"
+)
 DISHES = _phrases("""
 margherita pizza, chicken tikka masala, pad thai, beef tacos, ramen, caesar salad, sushi platter, lasagna, falafel wrap,
 mushroom risotto, fish and chips, veggie burger, pho, paella, pancakes, tomato soup, dumplings, grilled salmon,
 cheesecake, tiramisu, apple pie, garlic bread, spring rolls, lentil curry, shakshuka, greek salad, banana bread
 """)
-FOODS = _words("tomatoes onions rice pasta chicken eggs milk butter cheese spinach carrots potatoes garlic basil flour sugar "
-               "honey lentils tofu salmon shrimp apples bananas avocado mushrooms yogurt oats beans zucchini ginger lemons")
+FOODS = _words(
+    "tomatoes onions rice pasta chicken eggs milk butter cheese spinach carrots potatoes garlic basil flour sugar "
+    "honey lentils tofu salmon shrimp apples bananas avocado mushrooms yogurt oats beans zucchini ginger lemons"
+)
 PRODUCTS = _phrases("""
 wireless headphones, coffee maker, running shoes, desk lamp, yoga mat, water bottle, laptop stand, backpack,
 mechanical keyboard, gaming mouse, rain jacket, electric kettle, bookshelf, office chair, phone case, smart watch,
@@ -173,8 +179,10 @@ pneumonia, osteoporosis, hypothyroidism, tuberculosis
 """)
 MEDICINES = _words("ibuprofen paracetamol amoxicillin metformin lisinopril atorvastatin omeprazole cetirizine warfarin insulin")
 SYMPTOMS = _phrases("fever, headache, sore throat, fatigue, nausea, dizziness, back pain, cough, rash, chest pain, insomnia")
-ELEMENTS = _words("hydrogen helium carbon nitrogen oxygen sodium magnesium aluminum silicon sulfur chlorine potassium calcium "
-                  "iron copper zinc silver tin iodine gold mercury lead uranium neon argon")
+ELEMENTS = _words(
+    "hydrogen helium carbon nitrogen oxygen sodium magnesium aluminum silicon sulfur chlorine potassium calcium "
+    "iron copper zinc silver tin iodine gold mercury lead uranium neon argon"
+)
 COMPOUNDS = _words("H2O CO2 NaCl C6H12O6 CH4 NH3 H2SO4 HCl CaCO3 NaOH C2H5OH O2 KMnO4 Fe2O3")
 GENES = _words("BRCA1 TP53 EGFR CFTR APOE MYC KRAS HBB FOXP2 PTEN BRAF HER2")
 SPECIES = _phrases("Homo sapiens, Mus musculus, Panthera leo, Canis lupus, Escherichia coli, Danio rerio, Quercus robur")
@@ -186,20 +194,30 @@ INSTRUMENTS = _words("guitar piano violin drums cello flute trumpet saxophone cl
 COLORS = _words("red blue green yellow black white orange purple pink gray brown turquoise teal crimson beige navy")
 MATERIALS = _words("steel copper wood glass plastic concrete aluminum brick rubber leather cotton granite marble brass")
 ROOMS = _phrases("living room, kitchen, bedroom, bathroom, hallway, garage, office, dining room, guest room, basement, attic, nursery")
-DEVICES = _phrases("ceiling light, thermostat, floor lamp, coffee machine, garage door, front door lock, fan, heater, TV, vacuum, sprinkler")
-JOBS = _phrases("software engineer, data analyst, nurse, electrician, graphic designer, project manager, accountant, teacher, "
-                "chef, mechanical engineer, sales representative, librarian, pharmacist, welder, UX researcher")
+DEVICES = _phrases(
+    "ceiling light, thermostat, floor lamp, coffee machine, garage door, front door lock, fan, heater, TV, vacuum, sprinkler"
+)
+JOBS = _phrases(
+    "software engineer, data analyst, nurse, electrician, graphic designer, project manager, accountant, teacher, "
+    "chef, mechanical engineer, sales representative, librarian, pharmacist, welder, UX researcher"
+)
 SKILLS = _phrases("Python, project management, welding, SQL, public speaking, Java, photoshop, negotiation, copywriting, React, Excel")
 SUBJECTS = _words("mathematics physics biology chemistry history geography literature economics philosophy music statistics")
 CARS = _phrases("Toyota Camry, Honda Civic, Ford Mustang, Tesla Model 3, BMW X5, Audi A4, Fiat 500, Volvo XC60, Mazda CX-5, Kia Soul")
 AIRLINES = _phrases("Lufthansa, Delta, Emirates, Air France, Qantas, Ryanair, United, KLM, ANA, Iberia, Swiss, LATAM")
-AIRPORTS = _words("JFK LAX LHR CDG FRA AMS MAD BCN FCO ZRH VIE CPH ARN OSL HEL DUB SFO SEA ORD BOS MIA ATL DFW DEN HND NRT ICN SIN HKG DXB SYD GRU")
-GAMES = _phrases("Minecraft, The Legend of Zelda, Chess, Tetris, Fortnite, Stardew Valley, Super Mario Odyssey, Elden Ring, Catan, Portal 2, Hades")
+AIRPORTS = _words(
+    "JFK LAX LHR CDG FRA AMS MAD BCN FCO ZRH VIE CPH ARN OSL HEL DUB SFO SEA ORD BOS MIA ATL DFW DEN HND NRT ICN SIN HKG DXB SYD GRU"
+)
+GAMES = _phrases(
+    "Minecraft, The Legend of Zelda, Chess, Tetris, Fortnite, Stardew Valley, Super Mario Odyssey, Elden Ring, Catan, Portal 2, Hades"
+)
 CRYPTO = _words("Bitcoin Ethereum Solana Dogecoin Litecoin Cardano Polkadot Ripple")
 TABLES = _words("users orders customers products invoices payments sessions employees inventory logs events students shipments tickets")
 COLUMNS = _words("id name email age status created_at price quantity country city amount score category updated_at salary rating")
-MODELS = _phrases("random forest, logistic regression, linear regression, decision tree, support vector machine, k-nearest neighbors, "
-                  "gradient boosting, naive Bayes, neural network")
+MODELS = _phrases(
+    "random forest, logistic regression, linear regression, decision tree, support vector machine, k-nearest neighbors, "
+    "gradient boosting, naive Bayes, neural network"
+)
 COURTS = _phrases("Supreme Court, District Court, Court of Appeals, High Court, Family Court, Tax Court, Superior Court")
 CASES = _phrases("Doe v. Hartman, Miller v. Oakridge, Brown v. Northern Rail, Lopez v. State, Acme Corp. v. Globex, In re Fairview")
 PAINTINGS = _phrases("Mona Lisa, The Starry Night, Guernica, The Scream, Girl with a Pearl Earring, Water Lilies, The Kiss, Las Meninas")
@@ -210,7 +228,9 @@ UNICODE_NAMES = _phrases("""
 李伟, 王芳, 山田太郎, 佐藤花子, 김민준, 이서연, Алексей Смирнов, Мария Кузнецова, محمد علي, فاطمة حسن, राहुल शर्मा, Γιώργος Παπάς, José Núñez,
 Łukasz Żak, Søren Ørsted, Zoë Kravčík, İbrahim Çelik, Nguyễn Văn An, สมชาย ใจดี, אבי כהן
 """)
-UNICODE_CITIES = _phrases("北京, 上海, 東京, 大阪, 서울, 부산, Москва, Киев, القاهرة, دبي, दिल्ली, Αθήνα, Köln, Zürich, Malmö, Kraków, Đà Nẵng, กรุงเทพ, תל אביב")
+UNICODE_CITIES = _phrases(
+    "北京, 上海, 東京, 大阪, 서울, 부산, Москва, Киев, القاهرة, دبي, दिल्ली, Αθήνα, Köln, Zürich, Malmö, Kraków, Đà Nẵng, กรุงเทพ, תל אביב"
+)
 UNICODE_TEXTS = _phrases("""
 你好世界, 明天见, こんにちは、元気ですか, ありがとうございます, 안녕하세요, Привет как дела, до свидания, مرحبا بالعالم, नमस्ते दुनिया, Καλημέρα, Où est la gare ?,
 ¿Dónde está la biblioteca?, Ich hätte gern einen Kaffee, Buongiorno a tutti, Obrigado pela ajuda, Tack så mycket, Dziękuję bardzo
@@ -263,5 +283,7 @@ retrieve, return, review, rotate, run, sample, save, scan, schedule, send, set, 
 split, start, stop, store, submit, suspend, swap, sync, tag, test, toggle, track, transfer, trim, unlock, update, upload,
 validate, verify, wash, weigh, withdraw, wrap
 """)
-SYLLABLES = _words("ka lo mi ra ten vor zu bel dar fen gor hal ix jun kel lum mor nex ol pra qui ros sil tav ul ven wex yor zan tri "
-                   "ble cro dru fla gri sha thu pel nim osk ard eth ion ack ump")
+SYLLABLES = _words(
+    "ka lo mi ra ten vor zu bel dar fen gor hal ix jun kel lum mor nex ol pra qui ros sil tav ul ven wex yor zan tri "
+    "ble cro dru fla gri sha thu pel nim osk ard eth ion ack ump"
+)

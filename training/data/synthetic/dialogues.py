@@ -1,0 +1,223 @@
+"""Conversations of several turns: results reported, errors, follow-ups, chains, small talk."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from . import replies, requests
+from . import words as w
+from .composed import composed_action
+from .conversation import Conversation
+from .draw import Draw
+from .grammar import ParameterRule
+from .kinds import Piece
+from .naming import content_words, humanise
+from .offering import Split, draw_action, offer
+from .tools import DrawnTool, draw_tool
+
+
+def chat(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
+    """Small talk and plain questions with tools at hand."""
+    talk = Conversation(draw)
+    if draw.chance(0.6):
+        said, reply = draw.pick(replies.SMALL_TALK)
+        talk.say("user", said)
+    else:
+        question, answer, facts = draw.pick(replies.FACTS)
+        fact = draw.pick(facts.split(";")).split("|")
+        talk.say("user", question.format(*fact))
+        reply = answer.format(*fact)
+    talk.say("assistant", reply)
+    return [draw_tool(draw, draw_action(draw, split)) for _ in range(draw.between(0, 3))], talk
+
+
+def _number(draw: Draw) -> float:
+    return draw.pick((draw.between(1, 99), draw.between(100, 99999), round(draw.random() * 900, draw.between(1, 3))))
+
+
+def _plain(draw: Draw) -> Any:
+    return draw.pick(
+        (
+            _number(draw),
+            f"{draw.pick(w.ADJECTIVES)} {draw.pick(w.NOUNS)}",
+            draw.pick(w.NOUNS),
+            draw.pick(w.CITIES),
+            draw.pick(w.FIRST_NAMES),
+            draw.today.isoformat(),
+            f"{draw.between(0, 23):02d}:{draw.between(0, 59):02d}",
+        )
+    )
+
+
+def make_result(draw: Draw, tool: DrawnTool) -> tuple[Any, str]:
+    """What a tool may return, and the sentence that reports it."""
+    thing = draw.pick(tool.action.said_objects) if tool.action.said_objects else tool.action.object
+    subject = thing.split(" ", 1)[1] if thing.startswith(("the ", "a ", "an ", "my ")) else thing
+    if tool.action.family == "calc":
+        value = _number(draw)
+        payload: Any = draw.pick(
+            (value, {"result": value}, {"value": value}, {"_".join(content_words(subject)[:2]) or "result": value}, {"answer": value})
+        )
+        return payload, draw.pick((f"The {subject} is {value}.", f"It is {value}.", f"The result is {value}.", f"That gives {value}."))
+    if tool.action.family == "search" and draw.chance(0.75):
+        found = [
+            str(_plain(draw)) if draw.chance(0.3) else draw.pick(w.COMPANIES + w.RESTAURANTS + w.HOTELS + w.BOOKS)
+            for _ in range(draw.between(1, 3))
+        ]
+        if draw.chance(0.1):
+            return {"results": []}, draw.pick(("I found nothing.", "There are no results.", "Nothing was found."))
+        listed = ", ".join(found[:-1]) + (" and " if len(found) > 1 else "") + found[-1]
+        return draw.pick(({"results": found}, found, {"items": [{"name": name} for name in found]})), draw.pick(
+            (f"I found {listed}.", f"Here is what I found: {listed}.", f"There is {listed}.")
+        )
+    if tool.action.family in ("get", "search"):
+        keys = draw.sample(w.NOUNS, draw.between(1, 3))
+        payload = {key: _plain(draw) for key in keys}
+        told = ", ".join(f"the {humanise(key)} is {value}" for key, value in payload.items())
+        return payload, told[0].upper() + told[1:] + "."
+    reference = f"{draw.pick('ABCDEFGH')}{draw.between(100, 99999)}"
+    key = draw.pick(("id", "reference", "confirmation"))
+    if draw.chance(0.3):
+        return draw.pick((True, {"success": True}, "OK", {"status": "ok"})), draw.pick(("Done.", "That worked.", "All set.", "It is done."))
+    return {"status": draw.pick(("ok", "success", "confirmed", "done")), key: reference}, draw.pick(
+        (f"Done, the {key} is {reference}.", f"That worked. The {key} is {reference}.", f"All set, {key} {reference}.")
+    )
+
+
+def _say_result(draw: Draw, talk: Conversation, tool: DrawnTool) -> None:
+    payload, told = make_result(draw, tool)
+    talk.say("tool", payload if isinstance(payload, str) else json.dumps(payload, ensure_ascii=False))
+    talk.say("assistant", told)
+
+
+def report(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
+    """A call, its result (or its failure, retried or told), and the sentence that reports it."""
+    tool = draw_tool(draw, draw_action(draw, split))
+    given = requests.choose_values(draw, tool)
+    talk = Conversation(draw)
+    talk.user(requests.say_request(draw, tool, given))
+    talk.call([(tool, given)])
+    if draw.chance(0.15):
+        reason = draw.pick(("timeout", "service unavailable", "connection reset", "rate limit reached, try again", "temporary failure"))
+        talk.say("tool", draw.pick((json.dumps({"error": reason}), f"Error: {reason}")))
+        talk.call([(tool, given)])
+    if draw.chance(0.12):
+        reason = draw.pick(
+            (
+                f"{humanise(draw.pick(list(given)) if given else 'entry')} not found",
+                "permission denied",
+                "not enough credit",
+                "no such entry",
+                "already exists",
+                "the service is closed today",
+            )
+        )
+        talk.say("tool", draw.pick((json.dumps({"error": reason}), f"Error: {reason}")))
+        talk.say("assistant", draw.pick((f"That did not work: {reason}.", f"Sorry, that failed: {reason}.", f"It failed: {reason}.")))
+    else:
+        _say_result(draw, talk, tool)
+    return offer(draw, [tool], split, 0 if draw.chance(0.6) else draw.between(1, 3)), talk
+
+
+def follow_up(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
+    """ "And in Rome?": the same call again with one value changed."""
+    while True:
+        tool = draw_tool(draw, draw_action(draw, split))
+        given = requests.choose_values(draw, tool)
+        changeable = [p for p in tool.parameters if p.name in given and not p.kind.is_self_explaining]
+        if not changeable:
+            continue
+        changed = draw.pick(changeable)
+        said = changed.kind.sample(draw)
+        if said[0] != given[changed.name][0]:
+            break
+    talk = Conversation(draw)
+    talk.user(requests.say_request(draw, tool, given))
+    talk.call([(tool, given)])
+    _say_result(draw, talk, tool)
+    value = requests.value_pieces(changed, said, 1)
+    form = draw.between(0, 5)
+    label = changed.label
+    phrase: list[Piece]
+    if form == 0 and changed.phrases:
+        phrase = [draw.pick(("And", "What about", "And now", "Now", "Again")), *requests.hang(draw, changed, value, 1), "?"]
+    elif form <= 1:
+        phrase = [f"What if the {label} is ", *value, "?"]
+    elif form == 2:
+        phrase = [f"Do it again with {label} ", *value, "."]
+    elif form == 3:
+        phrase = [f"Same with the {label} ", *value, ", please."]
+    elif form == 4:
+        phrase = [f"Change the {label} to ", *value, "."]
+    else:
+        phrase = [f"No, the {label} should be ", *value, "."]
+    talk.user(phrase)
+    talk.carry_over({name for name in given if name != changed.name}, 0, 1)
+    again = {name: said if name == changed.name else old for name, old in given.items()}
+    talk.call([(tool, again)], first=1)
+    return offer(draw, [tool], split, 0 if draw.chance(0.6) else draw.between(1, 3)), talk
+
+
+def chain(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
+    """The second call needs a value that only the first one's result holds."""
+    first = draw_tool(draw, draw_action(draw, split))
+    noun = (content_words(first.action.object.split(" of ")[-1]) or ["entry"])[-1]
+    key = draw.pick((f"{noun}_id", "id", f"{noun}_code", "reference", f"{noun}_number", "result"))
+    kind = draw.pick(("id", "id", "int(100/99999)", "path", "num(1/900)"))
+    head, _, argument = kind.partition("(")
+    needed = ParameterRule((key if draw.chance(0.7) else f"{noun}_key",), head, argument.rstrip(")"), True, None, ())
+    while True:
+        action = composed_action(draw)
+        second_action = action._replace(parameters=(needed, *(rule for rule in action.parameters[:2] if rule.names[0] not in needed.names)))
+        second = draw_tool(draw, second_action)
+        if second.name != first.name:
+            break
+    taken = next(p for p in second.parameters if p.rule_name == needed.names[0])
+    given = requests.choose_values(draw, first, optional_rate=0.15)
+    then = requests.choose_values(draw, second, optional_rate=0.15)
+    talk = Conversation(draw)
+    rest = {name: said for name, said in then.items() if name != taken.name}
+    link = draw.pick((" Then ", " After that, ", " With the result, ", " Next, "))
+    reference = draw.pick(
+        (
+            f" with the {taken.label} you get",
+            f" using its {taken.label}",
+            f" with that {taken.label}",
+            " with the result",
+            f" with the resulting {taken.label}",
+        )
+    )
+    opening = requests.open_request(draw, second, rest, 1, allow_inside=False)
+    goal = f"{second.verb} {second.action.object}"
+    talk.user(
+        [
+            *requests.say_request(draw, first, given, 0),
+            link,
+            goal,
+            reference,
+            *requests.say_values(draw, second, rest, 1),
+            opening.after or ".",
+        ]
+    )
+    talk.call([(first, given)])
+    value = then[taken.name][0]
+    payload = {key: value}
+    if draw.chance(0.5):
+        payload = {draw.pick(("status", "state")): "ok", **payload, draw.pick(w.NOUNS): _plain(draw)}
+    talk.say("tool", json.dumps(payload, ensure_ascii=False))
+    talk.found(f"1:{taken.name}", value if isinstance(value, str) else json.dumps(value))
+    talk.call([(second, then)], first=1)
+    if draw.chance(0.3):
+        _say_result(draw, talk, second)
+    return offer(draw, [first, second], split, 0 if draw.chance(0.6) else draw.between(1, 3)), talk
+
+
+def second_request(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
+    """A new request after an earlier, finished one: its values do not belong to the new call."""
+    tools, talk = report(draw, split) if draw.chance(0.7) else chat(draw, split)
+    tool = draw_tool(draw, draw_action(draw, split))
+    given = requests.choose_values(draw, tool)
+    talk.user(requests.say_request(draw, tool, given, 5))
+    talk.call([(tool, given)], first=5)
+    return draw.shuffled([tool, *tools]), talk

@@ -1,0 +1,132 @@
+"""Single turns: one call, several, none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from . import questions, replies, requests
+from .conversation import Conversation
+from .draw import Draw
+from .kinds import Piece, Said
+from .offering import Split, distractors, draw_action, num_distractors, offer
+from .tools import DrawnTool, draw_tool
+
+Lesson = Callable[[Draw, Split], tuple[list[DrawnTool], Conversation]]
+
+
+def single(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
+    tool = draw_tool(draw, draw_action(draw, split))
+    given = requests.choose_values(draw, tool)
+    talk = Conversation(draw)
+    talk.user(requests.say_request(draw, tool, given))
+    talk.call([(tool, given)])
+    return offer(draw, [tool], split, num_distractors(draw)), talk
+
+
+def parallel(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
+    tool = draw_tool(draw, draw_action(draw, split))
+    count = 2 if draw.chance(0.6) else draw.between(3, 4)
+    first = requests.choose_values(draw, tool, optional_rate=0.2) or requests.choose_values(draw, tool, optional_rate=1)
+    given_parameters = [p for p in tool.parameters if p.name in first]
+    varying = {p.name for p in given_parameters}
+    if len(given_parameters) > 1 and draw.chance(0.5):  # the others are said once, for all calls
+        varying = {p.name for p in draw.sample([p for p in given_parameters if not p.kind.is_self_explaining] or given_parameters, 1)}
+    givens = [first]
+    for _ in range(count - 1):
+        given = {p.name: p.kind.sample(draw) if p.name in varying else first[p.name] for p in given_parameters}
+        if all(requests.arguments_of(given) != requests.arguments_of(other) for other in givens):
+            givens.append(given)
+    talk = Conversation(draw)
+    talk.user(_say_parallel(draw, tool, givens, varying))
+    talk.call([(tool, given) for given in givens])
+    return offer(draw, [tool], split, num_distractors(draw)), talk
+
+
+def _say_parallel(draw: Draw, tool: DrawnTool, givens: list[dict[str, Said]], varying: set[str]) -> list[Piece]:
+    """One request for several calls of one tool."""
+    shared = {name: said for name, said in givens[0].items() if name not in varying}
+    if not shared and draw.chance(0.25):  # each call in a sentence of its own
+        pieces: list[Piece] = []
+        for number, given in enumerate(givens):
+            pieces += [draw.pick((" ", " Also, ", " And ")) if number else "", *requests.say_request(draw, tool, given, number)]
+        return pieces
+    opening = requests.open_request(draw, tool, givens[0], 0, allow_inside=False)
+    joiner = draw.pick((" and also", ", and then", " and", "; then", " as well as", " and finally"))
+    only = next((p for p in tool.parameters if p.name in varying), None)
+    if only is not None and len(varying) == 1 and only.kind.schema["type"] != "array" and draw.chance(0.75):  # "in Paris, Rome and Oslo"
+        items = [requests.value_pieces(only, given[only.name], number) for number, given in enumerate(givens)]
+        listed = requests.join_items(draw, items)
+        body = requests.hang(draw, only, listed, len(givens))
+    else:
+        body = []
+        form = draw.between(0, 4)
+        for number, given in enumerate(givens):
+            part = {name: said for name, said in given.items() if name in varying}
+            body += [
+                "" if not number else joiner if number == len(givens) - 1 else ",",
+                *requests.say_values(draw, tool, part, number, form=form),
+            ]
+    common = requests.say_values(draw, tool, shared, -1)
+    if draw.chance(0.5) and shared:
+        return [*opening.before, *common, *body, opening.after]
+    return [*opening.before, *body, *(["," if draw.chance(0.3) else "", *common] if shared else []), opening.after]
+
+
+def several(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
+    count = 2 if draw.chance(0.65) else 3
+    tools: list[DrawnTool] = []
+    for _ in range(count):
+        tool = draw_tool(draw, draw_action(draw, split))
+        if all(tool.name != other.name for other in tools):
+            tools.append(tool)
+    calls = [(tool, requests.choose_values(draw, tool, optional_rate=0.2)) for tool in tools]
+    pieces: list[Piece] = []
+    joiner = draw.pick((" Also, ", " Then, ", " And ", " After that, ", " "))
+    for number, (tool, given) in enumerate(calls):
+        said = requests.say_request(draw, tool, given, number)
+        pieces += [joiner if number else "", *said]
+    talk = Conversation(draw)
+    talk.user(pieces)
+    talk.call(calls)
+    return offer(draw, tools, split, num_distractors(draw)), talk
+
+
+def missing(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
+    """A required value is not said: the reply asks for exactly that, and may get it."""
+    while True:
+        tool = draw_tool(draw, draw_action(draw, split))
+        required = [p for p in tool.parameters if p.is_required]
+        if required:
+            break
+    given = requests.choose_values(draw, tool, optional_rate=0.15)
+    left_out = draw.sample(required, 1 if draw.chance(0.8) else 2)
+    talk = Conversation(draw)
+    partly = {name: said for name, said in given.items() if all(p.name != name for p in left_out)}
+    talk.user(requests.say_request(draw, tool, partly))
+    if len(left_out) == 1:
+        talk.say("assistant", draw.pick(replies.ASK_ONE).format(left_out[0].label))
+    else:
+        talk.say("assistant", draw.pick(replies.ASK_MORE).format(" and ".join(f"the {p.label}" for p in left_out)))
+    if draw.chance(0.4):
+        pieces: list[Piece] = []
+        for number, parameter in enumerate(left_out):
+            pieces += [" and " if number else "", *requests.value_pieces(parameter, given[parameter.name], 0)]
+        talk.user(pieces)
+        talk.call([(tool, given)])
+    return offer(draw, [tool], split, num_distractors(draw)), talk
+
+
+def none_fits(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
+    """No offered tool can do what is asked."""
+    talk = Conversation(draw)
+    count = 1 if draw.chance(0.6) else draw.between(2, 5)
+    if draw.chance(0.3):
+        talk.say("user", questions.out_of_reach(draw))
+        offered = [draw_tool(draw, draw_action(draw, split)) for _ in range(count)]
+    else:
+        tool = draw_tool(draw, draw_action(draw, split))
+        given = requests.choose_values(draw, tool)
+        talk.user(requests.say_request(draw, tool, given))
+        offered = distractors(draw, [tool], split, count, near_share=0.45)
+    talk.say("assistant", draw.pick(replies.NO_TOOL))
+    return offered, talk
