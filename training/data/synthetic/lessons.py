@@ -48,7 +48,8 @@ def _say_parallel(draw: Draw, tool: DrawnTool, givens: list[dict[str, Said]], va
     if not shared and draw.chance(0.25):  # each call in a sentence of its own
         pieces: list[Piece] = []
         for number, given in enumerate(givens):
-            pieces += [draw.pick((" ", " Also, ", " And ")) if number else "", *requests.say_request(draw, tool, given, number)]
+            said = requests.say_request(draw, tool, given, number)
+            pieces += [draw.pick((" Also, ", " And ", " Then ")), *requests.decapitalise(said)] if number else said
         return pieces
     opening = requests.open_request(draw, tool, givens[0], 0, allow_inside=False)
     joiner = draw.pick((" and also", ", and then", " and", "; then", " as well as", " and finally"))
@@ -84,7 +85,7 @@ def several(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
     joiner = draw.pick((" Also, ", " Then, ", " And ", " After that, ", " "))
     for number, (tool, given) in enumerate(calls):
         said = requests.say_request(draw, tool, given, number)
-        pieces += [joiner if number else "", *said]
+        pieces += [joiner, *(requests.decapitalise(said) if joiner != " " else said)] if number else said
     talk = Conversation(draw)
     talk.user(pieces)
     talk.call(calls)

@@ -318,6 +318,15 @@ def _open_with(draw: Draw, ask: str, tool: DrawnTool, given: dict[str, Said], ca
     return Opening([*goal.before, *inside], goal.after, tuple(used))
 
 
+def decapitalise(pieces: list[Piece]) -> list[Piece]:
+    """The same request as the second half of a sentence: "And what is ..."."""
+    first = pieces[0] if pieces else ""
+    word = first.split(" ", 1)[0] if isinstance(first, str) else ""
+    if isinstance(first, str) and len(word) > 1 and word[0].isupper() and word[1].islower() and not word.startswith("I'"):
+        return [first[0].lower() + first[1:], *pieces[1:]]
+    return pieces
+
+
 def context(draw: Draw) -> str:
     """A sentence that leads up to a request and says nothing the call needs."""
     return draw.pick(CONTEXTS).format(

@@ -123,6 +123,8 @@ def subject_of(action: Action) -> str:
 
 def _describe_parameter(draw: Draw, rule: ParameterRule, label: str, kind: Kind, subject: str, shown: Any, has_default: bool) -> str:
     roll = draw.random()
+    if roll >= 0.3 and roll < 0.8 or set(label.split()) & set(subject.split()):
+        roll = 0.3 + 0.5 * draw.random()
     if roll < 0.3:
         text = f"the {label} of the {subject}"
     elif roll < 0.55:
@@ -139,7 +141,7 @@ def _describe_parameter(draw: Draw, rule: ParameterRule, label: str, kind: Kind,
         text = draw.pick((f"whether {label} applies", f"true for {label}", f"{label} or not", f"set to true for {label}"))
     elif kind.schema["type"] == "array":
         text = f"list of {label}" if roll < 0.5 else text
-    if kind.hint:
+    if kind.hint and kind.hint.removeprefix("in ") not in label:
         hint = kind.hint
         text += draw.pick((", {}", " ({})", " {}", ". {}")).format(hint)
     text = text[0].upper() + text[1:]
@@ -159,7 +161,9 @@ def _default_of(rule: ParameterRule, kind: Kind) -> tuple[Any, bool]:
         return None, False
     kind_type = kind.schema["type"]
     if kind_type in ("integer", "number"):
-        return json.loads(rule.default), True
+        value = json.loads(rule.default)
+        fits = kind.schema.get("minimum", value) <= value <= kind.schema.get("maximum", value)
+        return (value, True) if fits else (None, False)
     if kind_type == "string":
         options = kind.schema.get("enum")
         if options is None:
