@@ -84,14 +84,17 @@ class TextEncoder:
         return self._remembered(text, control_tokens)
 
     def encode_call(self, pieces: Iterable[Piece]) -> list[int]:
-        """Tokens of a call, every piece on its own; a literal next to a call tag is still on its own."""
+        """Tokens of a call, every piece on its own."""
         ids: list[int] = []
         for piece in pieces:
-            if piece.kind == "control":
-                ids.append(self.control_id(piece.text))
-            else:
-                ids.extend(self.encode_text(piece.text).ids)
+            ids.extend(self.encode_piece(piece).ids)
         return ids
+
+    def encode_piece(self, piece: Piece) -> Encoded:
+        """Tokens of one piece of a call."""
+        if piece.kind != "control":
+            return self.encode_text(piece.text)
+        return Encoded((self.control_id(piece.text),), (0,), (len(piece.text),))
 
     def _remembered(self, text: str, control_tokens: tuple[str, ...]) -> Encoded:
         key = (text, control_tokens)
@@ -115,11 +118,11 @@ class TextEncoder:
             self._cached_tokens -= len(dropped.ids) + 1
 
     def _encode(self, text: str) -> Encoded:
-        if not text:
-            return Encoded((), (), ())
         encoding = self._plain.encode(speakable(text), add_special_tokens=False)
-        starts, ends = zip(*encoding.offsets, strict=True)
-        return Encoded(tuple(encoding.ids), starts, ends)
+        offsets = encoding.offsets
+        return Encoded(
+            tuple(encoding.ids), tuple(start for start, _ in offsets), tuple(end for _, end in offsets)
+        )
 
     def _encode_parts(self, text: str, control_tokens: tuple[str, ...]) -> Encoded:
         ids: list[int] = []

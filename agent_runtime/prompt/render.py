@@ -13,11 +13,13 @@ import bisect
 import datetime
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from tokenizers import Tokenizer
 
-from ..messages import Message
-from ..scaffold.canonical import Piece, call_pieces
+from ..errors import MessageError
+from ..messages import Message, ToolCall
+from ..scaffold.canonical import Piece, PieceKind, call_pieces
 from .encode import Encoded, HasBackend, TextEncoder, speakable, text_encoder
 from .format import PromptFormat
 from .listing import OfferedTool, json_line, signature_lines
@@ -28,14 +30,15 @@ from .schema_order import ordered_arguments
 class PromptPiece:
     """A run of prompt text that is tokenised on its own.
 
-    Where it is (part of) a message's content, `message_index` names the message and the piece begins at
-    `content_start` of that content.
+    `template` is the format's own; `content` is what message `message_index` says, word for word; `text` is
+    other text that is not ours (tools, thoughts). The rest are the pieces of a past call, `path` as there.
     """
 
     text: str
     encoded: Encoded
+    kind: Literal["template", "content", "text"] | PieceKind
     message_index: int | None = None
-    content_start: int = 0
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,20 +86,19 @@ class Prompt:
         within = token - self._piece_starts[number]
         return TokenSource(
             message_index=piece.message_index,
-            start=piece.content_start + piece.encoded.starts[within],
-            end=piece.content_start + piece.encoded.ends[within],
+            start=piece.encoded.starts[within],
+            end=piece.encoded.ends[within],
         )
 
     def token_span(self, message_index: int, start: int, end: int) -> tuple[int, int] | None:
         """The tokens that cover characters `[start, end)` of a message's content, or None."""
         for number, piece in enumerate(self.pieces):
-            if piece.message_index != message_index or not piece.text or start >= end:
+            if piece.message_index != message_index:
                 continue
-            low, high = start - piece.content_start, end - piece.content_start
-            if low < 0 or high > len(piece.text):
-                continue
-            first = bisect.bisect_right(piece.encoded.ends, low)
-            last = bisect.bisect_left(piece.encoded.starts, high)
+            if not 0 <= start < end <= len(piece.text):
+                return None
+            first = bisect.bisect_right(piece.encoded.ends, start)
+            last = bisect.bisect_left(piece.encoded.starts, end)
             offset = self._piece_starts[number]
             return offset + first, offset + last
         return None
@@ -125,6 +127,7 @@ def render_prompt(
 
     Raises:
         ConfigError: the tokenizer lacks a control token.
+        MessageError: arguments of a past call are not JSON.
     """
     page = _Page(format, text_encoder(tokenizer))
     is_thinking = _is_thinking(messages, format, think)
@@ -151,15 +154,17 @@ class _Page:
 
     def template(self, text: str) -> None:
         if text:
-            self._add(PromptPiece(text, self._encoder.encode_template(text, self.format.control_tokens)))
+            encoded = self._encoder.encode_template(text, self.format.control_tokens)
+            self._add(PromptPiece(text, encoded, "template"))
 
     def text(self, text: str) -> None:
         if text:
-            self._add(PromptPiece(speakable(text), self._encoder.encode_text(text)))
+            self._add(PromptPiece(speakable(text), self._encoder.encode_text(text), "text"))
 
-    def content(self, text: str, message_index: int, *, content_start: int = 0) -> None:
+    def content(self, text: str, message_index: int) -> None:
         chars, tokens = self._num_chars, self.num_tokens
-        self._add(PromptPiece(speakable(text), self._encoder.encode_text(text), message_index, content_start))
+        encoded = self._encoder.encode_text(text)
+        self._add(PromptPiece(speakable(text), encoded, "content", message_index))
         self._spans.append(
             MessageSpan(
                 message_index=message_index,
@@ -170,10 +175,9 @@ class _Page:
 
     def call(self, pieces: Sequence[Piece]) -> None:
         for piece in pieces:
-            if piece.kind == "control":
-                self.template(piece.text)
-            else:
-                self.text(piece.text)
+            if piece.text:
+                encoded = self._encoder.encode_piece(piece)
+                self._add(PromptPiece(piece.text, encoded, piece.kind, path=piece.path))
 
     def prompt(self, prefix_tokens: int, is_thinking: bool) -> Prompt:
         ids: list[int] = []
@@ -307,8 +311,15 @@ def _write_reply(
     for number, call in enumerate(message.tool_calls):
         if number or message.content:
             page.template(format.calls_joint)
-        page.call(call_pieces(call.name, ordered_arguments(call.arguments, parameters.get(call.name, {}))))
+        page.call(_pieces(call, index, parameters.get(call.name, {})))
     page.template(format.message_close)
+
+
+def _pieces(call: ToolCall, index: int, parameters: Mapping[str, object]) -> tuple[Piece, ...]:
+    try:
+        return call_pieces(call.name, ordered_arguments(call.arguments, parameters))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise MessageError(f"the arguments of {call.name!r} are not JSON: {error}", index=index) from error
 
 
 def _reading_order(messages: Sequence[Message], start: int) -> Iterator[int]:
@@ -328,8 +339,10 @@ def _reading_order(messages: Sequence[Message], start: int) -> Iterator[int]:
         end = index
         while end < len(messages) and messages[end].role == "tool":
             end += 1
-        results = range(index, end)
-        if all(messages[at].tool_call_id in ranks for at in results):
-            results = sorted(results, key=lambda at: ranks[messages[at].tool_call_id])  # type: ignore
-        yield from results
+        answered = [messages[at].tool_call_id or "" for at in range(index, end)]
+        if all(identifier in ranks for identifier in answered):
+            order = sorted(range(len(answered)), key=lambda number: ranks[answered[number]])
+            yield from (index + number for number in order)
+        else:
+            yield from range(index, end)
         index = end

@@ -5,7 +5,10 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from agent_runtime.messages import read_messages
+import pytest
+
+from agent_runtime.errors import MessageError
+from agent_runtime.messages import Message, ToolCall, read_messages
 from agent_runtime.prompt import Prompt, PromptFormat, render_prompt
 
 from .prompt_fixtures import GET_WEATHER, ShownTool, byte_tokenizer
@@ -76,3 +79,193 @@ def test_ids_spell_the_text() -> None:
         spelt = byte_tokenizer().decode(list(prompt.ids), skip_special_tokens=False)
 
         assert spelt == prompt.text
+
+
+def test_smollm3_prompt_has_the_layout_the_backbone_was_trained_on() -> None:
+    prompt = _render(_TALK, format=PromptFormat.smollm3())
+
+    shown = (
+        '{"name": "get_weather", "description": "Current weather for a city.", "parameters": '
+        '{"type": "object", "properties": {"city": {"type": "string", "description": "City name."}, '
+        '"days": {"type": "integer", "minimum": 1, "maximum": 7, "default": 3, '
+        '"description": "Number of days."}, "unit": {"enum": ["celsius", "fahrenheit"]}}, '
+        '"required": ["city"]}}'
+    )
+    assert prompt.text == (
+        "<|im_start|>system\n"
+        "## Metadata\n\n"
+        "Knowledge Cutoff Date: June 2025\n"
+        "Today Date: 20 November 2026\n"
+        "Reasoning Mode: /no_think\n\n"
+        "## Custom Instructions\n\n"
+        "Be brief.\n\n"
+        "### Tools\n\n"
+        "You may call one or more functions to assist with the user query.\n"
+        "You are provided with function signatures within <tools></tools> XML tags:\n\n"
+        f"<tools>\n{shown}\n</tools>\n\n"
+        "For each function call, return a json object with function name and arguments within "
+        "<tool_call></tool_call> XML tags:\n"
+        '<tool_call>\n{"name": <function-name>, "arguments": <args-json-object>}\n</tool_call>\n\n'
+        "<|im_end|>\n"
+        "<|im_start|>user\nWeather in Paris?<|im_end|>\n"
+        "<|im_start|>assistant\n<think>\n\n</think>\n"
+        '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Paris", "days": 2}}\n</tool_call>'
+        "<|im_end|>\n"
+        '<|im_start|>user\n<tool_response>\n{"temp": 21}\n</tool_response><|im_end|>\n'
+        "<|im_start|>assistant\n<think>\n\n</think>\nIt is 21 degrees in Paris.<|im_end|>\n"
+        "<|im_start|>assistant\n<think>\n\n</think>\n"
+    )
+
+
+def test_without_a_date_the_prompt_is_the_same_every_day() -> None:
+    for format in (PromptFormat.compact(), PromptFormat.smollm3()):
+        assert "Today" not in _render(_TALK, format=format, date=None).text
+
+
+def test_past_thoughts_are_shown_only_when_thinking() -> None:
+    talk = [
+        {"role": "user", "content": "2+2?"},
+        {"role": "assistant", "content": "4", "reasoning": "Easy."},
+        {"role": "user", "content": "3+3?"},
+    ]
+
+    thinking = _render(talk, (), format=PromptFormat.smollm3(), think=True)
+    other = _render(talk, (), format=PromptFormat.smollm3(), think=False)
+
+    assert "<|im_start|>assistant\n<think>\nEasy.\n</think>\n4<|im_end|>" in thinking.text
+    assert thinking.text.endswith("<|im_start|>assistant\n")
+    assert "Reasoning Mode: /think" in thinking.text
+    assert "Easy." not in other.text
+    assert other.text.endswith("<|im_start|>assistant\n<think>\n\n</think>\n")
+
+
+def test_flag_in_the_system_message_decides_about_thinking() -> None:
+    talk = [{"role": "system", "content": "Be kind. /no_think"}, {"role": "user", "content": "Hi"}]
+
+    prompt = _render(talk, format=PromptFormat.smollm3(), think=True)
+
+    assert not prompt.is_thinking
+    assert "Be kind.\n\n" in prompt.text
+    assert prompt.text.count("/no_think") == 1  # in the header
+    assert "/no_think" in _render(talk, think=True).text  # other formats have no such flag
+
+
+def test_reply_so_far_is_a_prefix_of_the_next_prompt() -> None:
+    """What the backbone has read and written need not be read again on the next turn."""
+    for format in (PromptFormat.compact(), PromptFormat.smollm3()):
+        before = _render(_TALK[:2], format=format)
+        written = (
+            '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Paris", "days": 2}}\n</tool_call>'
+        )
+        after = _render(_TALK[:3], format=format)
+
+        assert after.text.startswith(before.text + written + "<|im_end|>")
+        assert after.ids[: len(before.ids)] == before.ids
+
+
+def test_prefix_depends_on_system_message_and_tools_alone() -> None:
+    for format in (PromptFormat.compact(), PromptFormat.smollm3()):
+        short = _render(_TALK[:2], format=format)
+        long = _render([_TALK[0], {"role": "user", "content": "Something else?"}, *_TALK[2:]], format=format)
+
+        assert short.prefix_tokens == long.prefix_tokens > 0
+        assert short.ids[: short.prefix_tokens] == long.ids[: long.prefix_tokens]
+        assert short.ids[short.prefix_tokens] == long.ids[long.prefix_tokens]
+
+
+def test_system_block_that_says_nothing_is_left_out() -> None:
+    prompt = _render([{"role": "user", "content": "Hi"}], (), date=None)
+
+    assert prompt.text == "<|begin_of_text|><|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
+
+
+def test_results_stand_in_the_order_of_their_calls() -> None:
+    talk: list[dict[str, Any]] = [
+        {"role": "user", "content": "Both?"},
+        {
+            "role": "assistant",
+            "content": "Looking.",
+            "tool_calls": [
+                {"id": "a", "name": "get_weather", "arguments": {"city": "A"}},
+                {"id": "b", "name": "gone", "arguments": {"z": 1, "y": []}},
+            ],
+        },
+        {"role": "tool", "tool_call_id": "b", "content": "result of b"},
+        {"role": "tool", "tool_call_id": "a", "content": "result of a"},
+    ]
+
+    compact = _render(talk, add_generation_prompt=False).text
+    large = _render(talk, add_generation_prompt=False, format=PromptFormat.smollm3()).text
+
+    assert compact.endswith(
+        "Looking.\n"
+        '<tool_call>\n{"name": "get_weather", "arguments": {"city": "A"}}\n</tool_call>\n'
+        '<tool_call>\n{"name": "gone", "arguments": {"z": 1, "y": []}}\n</tool_call><|im_end|>\n'
+        "<|im_start|>tool\nresult of a<|im_end|>\n<|im_start|>tool\nresult of b<|im_end|>\n"
+    )
+    assert large.endswith(
+        "<|im_start|>user\n<tool_response>\nresult of a\n</tool_response>\n"
+        "<tool_response>\nresult of b\n</tool_response><|im_end|>\n"
+    )
+
+
+def test_spans_lead_from_content_to_tokens_and_back() -> None:
+    prompt = _render(_TALK)
+    content = str(_TALK[1]["content"])
+    start = content.index("Paris")
+
+    tokens = prompt.token_span(1, start, start + 5)
+
+    assert tokens is not None
+    sources = [prompt.source(token) for token in range(*tokens)]
+    assert all(source is not None and source.message_index == 1 for source in sources)
+    assert min(source.start for source in sources if source) <= start
+    assert max(source.end for source in sources if source) == start + 5
+    assert byte_tokenizer().decode(list(prompt.ids[slice(*tokens)])).strip() == "Paris"
+
+
+def test_every_message_has_its_span() -> None:
+    prompt = _render(_TALK)
+
+    for span in prompt.message_spans:
+        content = str(_TALK[span.message_index].get("content", ""))
+        assert prompt.text[slice(*span.chars)] == content
+        assert byte_tokenizer().decode(list(prompt.ids[slice(*span.tokens)])) == content
+    assert [span.message_index for span in prompt.message_spans] == [0, 1, 2, 3, 4]
+
+
+def test_places_outside_the_messages_have_no_source() -> None:
+    prompt = _render(_TALK)
+
+    assert prompt.source(0) is None
+    assert prompt.source(prompt.prefix_tokens) is None
+    assert prompt.source(len(prompt.ids)) is None
+    assert prompt.token_span(1, 0, 1_000) is None
+    assert prompt.token_span(9, 0, 1) is None
+
+
+def test_pieces_say_what_they_are() -> None:
+    pieces = _render(_TALK).pieces
+
+    assert [(piece.kind, piece.path, piece.text) for piece in pieces if piece.path] == [
+        ("slot", "city", "Paris"),
+        ("slot", "days", " 2"),
+    ]
+    assert [piece.text for piece in pieces if piece.kind == "name"] == ["get_weather"]
+    assert {piece.kind for piece in pieces} == {
+        "template",
+        "content",
+        "text",
+        "control",
+        "literal",
+        "name",
+        "slot",
+    }
+
+
+def test_arguments_that_are_no_json_are_refused_with_their_message() -> None:
+    call = ToolCall(id="a", name="get_weather", arguments={"city": float("nan")})
+    messages = [Message(role="user", content="x"), Message(role="assistant", tool_calls=(call,))]
+
+    with pytest.raises(MessageError, match=r"messages\[1\].*get_weather"):
+        render_prompt(messages, format=PromptFormat.compact(), tokenizer=byte_tokenizer())
