@@ -123,18 +123,28 @@ class Backbone:
                 trust_remote_code=trust_remote_code,
             )
             weights = ModuleWeights(module)
-        with torch.inference_mode():
-            forward = LeanForward(
-                config, weights, max_positions=max_positions, dtype=_DTYPES[dtype], device=where
+        try:
+            with torch.inference_mode():
+                forward = LeanForward(
+                    config, weights, max_positions=max_positions, dtype=_DTYPES[dtype], device=where
+                )
+            return cls(
+                folder=folder,
+                config=config,
+                tokenizer=tokenizer,
+                forward=forward,
+                max_positions=max_positions,
+                adapter=adapter_folder,
             )
-        return cls(
-            folder=folder,
-            config=config,
-            tokenizer=tokenizer,
-            forward=forward,
-            max_positions=max_positions,
-            adapter=adapter_folder,
-        )
+        except torch.OutOfMemoryError as error:
+            raise ConfigError(
+                f"model {str(model)!r} does not fit into the memory of {device!r}: choose quantization='4bit' "
+                "or '8bit', a smaller max_seq_len, or another device"
+            ) from error
+        except RuntimeError as error:
+            raise ConfigError(
+                f"model folder {folder}: its weights do not have the shapes its config.json states: {error}"
+            ) from error
 
     @property
     def vocab_size(self) -> int:
