@@ -10,6 +10,7 @@ import asyncio
 import functools
 import logging
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from .turn_engine import OnEvent, TurnOrder
 if TYPE_CHECKING:
     from .engine.backbone import Backbone
     from .engine.engine import Engine
+    from .engine.start import TurnStarter
     from .prompt import Prompt
 
 logger = logging.getLogger(__name__)
@@ -44,55 +46,62 @@ class ModelEngine:
         self._source = source
         self._deployment = deployment
         self._lock = threading.Lock()
-        self._engine: Engine | None = None
+        self._opened: tuple[Engine, TurnStarter] | None = None
         self._is_closed = False
 
     async def turn(self, order: TurnOrder, on_event: OnEvent | None = None) -> Turn:
         """Make a turn; see `TurnEngine`."""
-        from .engine.start import start_turn
-
-        engine = await self._ready()
+        ordered_at = time.perf_counter()
+        engine, starter = await self._ready()
         return await engine.run(
-            functools.partial(start_turn, order),
+            functools.partial(starter.turn, order, ordered_at),
             deadline_s=order.deployment.request_deadline_s,
             on_event=on_event,
         )
 
     async def prompt(self, order: TurnOrder) -> Prompt:
         """What the backbone would read; see `TurnEngine`."""
-        engine = await self._ready()
-        from .engine.start import start_prompt
-
-        return await engine.run(functools.partial(start_prompt, order))
+        engine, starter = await self._ready()
+        return await engine.run(functools.partial(starter.prompt, order))
 
     async def warm_up(self) -> None:
         """Read the weights and run every kind of forward once."""
-        await (await self._ready()).warm_up()
+        engine, starter = await self._ready()
+        await engine.warm_up()
+        await engine.run(starter.warm_up)
 
     def statistics(self) -> Any:
         """`EngineStatistics`, or None before the first turn."""
-        return None if self._engine is None else self._engine.statistics()
+        return None if self._opened is None else self._opened[0].statistics()
 
     def close(self) -> None:
         """End every turn with `ClosedError` and free the weights."""
         with self._lock:
             self._is_closed = True
-            engine, self._engine = self._engine, None
-        if engine is not None:
-            engine.close()
+            opened, self._opened = self._opened, None
+        if opened is not None:
+            opened[0].close()
 
-    async def _ready(self) -> Engine:
-        return self._engine or await asyncio.to_thread(self._open)  # importing torch takes seconds
+    async def _ready(self) -> tuple[Engine, TurnStarter]:
+        opened = self._opened
+        return (
+            opened if opened is not None else await asyncio.to_thread(self._open)
+        )  # importing torch is slow
 
-    def _open(self) -> Engine:
+    def _open(self) -> tuple[Engine, TurnStarter]:
         from .engine.engine import Engine, limits_of
+        from .engine.start import TurnStarter
 
         with self._lock:
             if self._is_closed:
                 raise ClosedError("the runtime was closed: load a new one")
-            if self._engine is None:
-                self._engine = Engine(self._load_backbone, limits_of(self._deployment))
-            return self._engine
+            opened = self._opened
+            if opened is None:
+                opened = self._opened = (
+                    Engine(self._load_backbone, limits_of(self._deployment)),
+                    TurnStarter(),
+                )
+            return opened
 
     def _load_backbone(self) -> Backbone:
         """Read the weights as the machine can hold them; runs on the engine's worker thread."""

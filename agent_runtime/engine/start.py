@@ -1,0 +1,126 @@
+"""From an order to a program: the conversation is fitted and rendered for the backbone that will read it.
+
+Runs on the engine's worker thread, when the turn has its place.
+"""
+
+from __future__ import annotations
+
+import datetime
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..prompt import Prompt, fit_history, render_prompt
+from .sampling import Sampling
+from .turn import TurnRequest, turn_program
+from .view import BackboneView
+
+if TYPE_CHECKING:
+    from ..messages import Turn
+    from ..turn_engine import OnEvent, TurnOrder
+    from .backbone import Backbone
+    from .program import Program
+
+Outcome = TypeVar("Outcome")
+
+# The part of a backbone's positions that a prompt leaves to the reply, unless max_tokens is less.
+_REPLY_SHARE = 4
+_MAX_SLOT_TOKENS = 512
+
+
+class TurnStarter:
+    """Starts the programs of one engine; remembers what it worked out about the backbone."""
+
+    def __init__(self) -> None:
+        self._backbone: Backbone | None = None
+        self._view: BackboneView | None = None
+
+    def turn(
+        self, order: TurnOrder, ordered_at: float, backbone: Backbone, on_event: OnEvent
+    ) -> Program[Turn]:
+        """A program that makes the turn.
+
+        Args:
+            order: what was ordered.
+            ordered_at: when, on `time.perf_counter`.
+            backbone: what will read it.
+            on_event: told what happens.
+
+        Raises:
+            PromptTooLongError: what must stay of the conversation does not fit.
+        """
+        started = time.perf_counter()
+        view = self.view(backbone)
+        prompt = rendered(order, backbone)
+        deployment = order.deployment
+        request = TurnRequest(
+            prompt_ids=prompt.ids,
+            messages=order.messages,
+            tools=order.tools,
+            tool_choice=order.tool_choice.name or order.tool_choice.mode,
+            is_parallel=deployment.max_parallel_calls > 1,
+            max_calls=deployment.max_parallel_calls,
+            max_tokens=min(deployment.max_tokens, backbone.max_positions - len(prompt.ids)),
+            max_slot_tokens=min(_MAX_SLOT_TOKENS, deployment.max_tokens),
+            sampling=Sampling(
+                temperature=deployment.temperature, top_p=deployment.top_p, seed=deployment.seed
+            ),
+            stop=order.stop,
+            is_thinking=prompt.is_thinking,
+            think_budget_tokens=deployment.think_budget_tokens,
+            call_bias=deployment.call_bias,
+            abstain_below=deployment.abstain_below,
+            top_logprobs=order.top_logprobs,
+            queue_ms=1000 * (started - ordered_at),
+            prompt_ms=1000 * (time.perf_counter() - started),
+        )
+        return turn_program(request, view, on_event)
+
+    def prompt(self, order: TurnOrder, backbone: Backbone, on_event: OnEvent) -> Program[Prompt]:
+        """A program that reads nothing and gives the prompt."""
+        return _at_once(rendered(order, backbone))
+
+    def warm_up(self, backbone: Backbone, on_event: OnEvent) -> Program[None]:
+        """A program that reads nothing; the view is worked out."""
+        self.view(backbone)
+        return _at_once(None)
+
+    def view(self, backbone: Backbone) -> BackboneView:
+        """The tokens of a backbone, worked out once."""
+        if self._view is None or self._backbone is not backbone:
+            self._view = BackboneView.from_tokenizer(
+                backbone.tokenizer, backbone.prompt_format, vocab_size=backbone.vocab_size
+            )
+            self._backbone = backbone
+        return self._view
+
+
+def rendered(order: TurnOrder, backbone: Backbone) -> Prompt:
+    """The prompt of an order, without the oldest messages when they do not fit.
+
+    Raises:
+        PromptTooLongError: what must stay does not fit.
+    """
+    layout: dict[str, Any] = {
+        "format": backbone.prompt_format,
+        "tokenizer": backbone.tokenizer,
+        "date": _date_of(order.deployment.date),
+        "think": order.deployment.think,
+    }
+    prompt = render_prompt(order.messages, order.tools, **layout)
+    reply_tokens = min(order.deployment.max_tokens, backbone.max_positions // _REPLY_SHARE)
+    max_tokens = backbone.max_positions - reply_tokens
+    if len(prompt.ids) <= max_tokens:
+        return prompt
+    fitted = fit_history(order.messages, order.tools, max_tokens=max_tokens, **layout)
+    return render_prompt(fitted.messages, order.tools, **layout)
+
+
+def _date_of(date: str | None) -> datetime.date | None:
+    if date is None:
+        return None
+    return datetime.date.today() if date == "today" else datetime.date.fromisoformat(date)
+
+
+def _at_once(outcome: Outcome) -> Program[Outcome]:
+    return outcome
+    yield  # makes this a program
