@@ -105,6 +105,12 @@ class BackboneView:
         """Tokens of a text on its own, never a control token."""
         return self.encoder.encode_text(text).ids
 
+    def control_text(self, token_id: int) -> str:
+        """How a control token is spelt."""
+        return next(
+            (text for text, known in self.encoder.control_ids.items() if known == token_id), f"<{token_id}>"
+        )
+
     def bytes_of(self, token_ids: Sequence[int]) -> bytes:
         """What tokens write; control tokens write nothing."""
         return self.vocabulary.text_of(token_ids)

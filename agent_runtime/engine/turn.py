@@ -1,0 +1,393 @@
+"""One whole turn as a program: think, decide, then call or answer.
+
+How each part works is in decide.py, fill.py and decode.py; this file is their order and what is told to
+the caller. Rendering the prompt and running tools happen outside.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Protocol
+
+from ..errors import AgentRuntimeError, ToolChoiceError
+from ..events import CallReady, CallStarted, ReasoningDelta, TextDelta, TurnEvent, TurnStarted
+from ..evidence import find_evidence
+from ..messages import Message, Plan, SlotDetail, StopReason, Timings, ToolCall, Turn, Usage
+from ..prompt.parse import parse_reply
+from ..scaffold.frontier import CallFrontier, matcher_maker
+from ..scaffold.scaffold import build_scaffold, same_json
+from ..scaffold.shape import ObjectShape
+from ..scaffold.walker import CallWalker
+from .decide import decide, decide_another, write_call_opening
+from .decode import Decoded, WordStream, decode_text
+from .fill import FilledCall, fill_autoregressive
+from .program import Program
+from .sampling import Sampler, Sampling
+from .tape import Rows, Tape
+from .view import BackboneView
+
+Emit = Callable[[TurnEvent], None]
+
+# Words that begin like this may be a call without its tags; they are looked at as a whole.
+_CALL_LIKE_STARTS = ("{", "[", "```", "<")
+
+
+class OfferedTool(Protocol):
+    """The part of a `Tool` a turn needs."""
+
+    @property
+    def name(self) -> str:
+        """What the backbone calls it."""
+        ...
+
+    @property
+    def call_shape(self) -> ObjectShape:
+        """What its arguments may be."""
+        ...
+
+    def validate(self, arguments: Mapping[str, Any]) -> tuple[str, ...]:
+        """What is wrong with arguments; empty when they are valid."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnRequest:
+    """All a turn program is told.
+
+    Attributes:
+        prompt_ids: the rendered prompt, up to where the reply begins.
+        messages: the conversation, for evidence.
+        tools: what may be called.
+        tool_choice: `auto`, `none`, `required`, or the name of one of the tools.
+        is_parallel: whether the turn may make more than one call.
+        max_calls: calls a turn may make.
+        max_tokens: tokens the turn may write. A call that does not fit is not made.
+        max_slot_tokens: tokens one argument value may take; a longer one is ended there.
+        sampling: how tokens are chosen. Whether to call is never drawn: it is the more probable.
+        stop: texts that end the words where they appear.
+        is_thinking: whether the turn begins with a thought (the prompt must have been rendered for it).
+        think_budget_tokens: tokens the thought may take; then it is closed.
+        call_bias: added to the log-odds of calling.
+        abstain_below: a call of lower confidence is not made, unless `tool_choice` asks for one.
+        top_logprobs: None for no log-probabilities, else how many alternatives come with each token.
+        queue_ms: how long the turn waited for its place.
+        prompt_ms: how long rendering the prompt took.
+    """
+
+    prompt_ids: tuple[int, ...]
+    messages: tuple[Message, ...] = ()
+    tools: tuple[OfferedTool, ...] = ()
+    tool_choice: str = "auto"
+    is_parallel: bool = True
+    max_calls: int = 8
+    max_tokens: int = 1024
+    max_slot_tokens: int = 512
+    sampling: Sampling = Sampling()
+    stop: tuple[str, ...] = ()
+    is_thinking: bool = False
+    think_budget_tokens: int = 512
+    call_bias: float = 0.0
+    abstain_below: float = 0.0
+    top_logprobs: int | None = None
+    queue_ms: float = 0.0
+    prompt_ms: float = 0.0
+
+
+def turn_program(
+    request: TurnRequest,
+    view: BackboneView,
+    emit: Emit | None = None,
+    *,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Program[Turn]:
+    """Make one turn.
+
+    Every event but `TurnFinished` is emitted as it happens. `CallStarted` without a `CallReady` is a call
+    that was given up: it did not fit, was too doubtful, or repeated an earlier one.
+
+    Raises:
+        ToolChoiceError: `tool_choice` asks for a tool that is not offered.
+        AgentRuntimeError: a filled call its tool does not accept, which is a fault of this package.
+    """
+    _check_choice(request)
+    return _TurnWriter(request, view, emit or _ignore, clock).write()
+
+
+class _TurnWriter:
+    def __init__(
+        self, request: TurnRequest, view: BackboneView, emit: Emit, clock: Callable[[], float]
+    ) -> None:
+        self._request = request
+        self._view = view
+        self._emit = emit
+        self._clock = clock
+        self._tape = Tape()
+        self._sampler = Sampler(request.sampling)
+        self._max_length = len(request.prompt_ids) + request.max_tokens
+        self._spent = dict.fromkeys(("prefill", "decide", "fill", "decode"), 0.0)
+        self._calls: list[ToolCall] = []
+        self._reasoning = ""
+        self._num_reasoning_tokens = 0
+
+    def write(self) -> Program[Turn]:
+        request, started = self._request, self._clock()
+        self._emit(TurnStarted())
+        self._tape.write(request.prompt_ids)
+        if request.is_thinking:
+            yield from self._think()
+        if request.tools and request.tool_choice != "none":
+            turn = yield from self._choose()
+        else:
+            decoded = yield from self._answer(None, may_call=False)
+            turn = self._told(decoded, call_probability=0.0)
+        return self._finished(turn, self._clock() - started)
+
+    # Words.
+
+    def _think(self) -> Program[None]:
+        view, tape = self._view, self._tape
+        tape.write(view.reasoning_open)
+        start = tape.length
+        limit = min(start + self._request.think_budget_tokens, self._max_length - len(view.reasoning_close))
+        words = WordStream(lambda text: self._emit(ReasoningDelta(text=text)))
+        with self._timed("prefill"):
+            logits = (yield from tape.read())[-1]
+        with self._timed("decode"):
+            decoded = yield from decode_text(
+                view,
+                tape,
+                ids=view.thought_ids,
+                sampler=self._sampler,
+                max_length=limit,
+                words=words,
+                logits=logits,
+            )
+        self._reasoning = decoded.text
+        self._num_reasoning_tokens = tape.length - start
+        self._close_thought(is_open=decoded.ending != "thought_closed")
+
+    def _close_thought(self, *, is_open: bool) -> None:
+        """Close the thought as the format does; a backbone that closes it itself has begun to."""
+        close, mark = self._view.reasoning_close, self._view.think_close
+        start = 0 if is_open or mark is None else close.index(mark)
+        self._tape.write(close[start:])
+
+    def _answer(self, logits: Rows | None, *, may_call: bool) -> Program[Decoded]:
+        view, request = self._view, self._request
+        words = WordStream(
+            lambda text: self._emit(TextDelta(text=text)),
+            stop=request.stop,
+            held_starts=_CALL_LIKE_STARTS if may_call else (),
+        )
+        if logits is None:
+            with self._timed("prefill" if self._tape.num_forwards == 0 else "decode"):
+                logits = (yield from self._tape.read())[-1]
+        with self._timed("decode"):
+            decoded = yield from decode_text(
+                view,
+                self._tape,
+                # The first token was decided not to begin a call.
+                ids=view.answer_or_call_ids if may_call else view.answer_ids,
+                first_ids=view.answer_ids,
+                sampler=self._sampler,
+                max_length=self._max_length,
+                words=words,
+                logits=logits,
+                call_bias=request.call_bias if may_call else 0.0,
+                top_logprobs=request.top_logprobs,
+            )
+        if words.is_held and not self._spoken_tools(decoded.text):
+            words.release()
+        return decoded
+
+    def _spoken_tools(self, text: str) -> tuple[OfferedTool, ...]:
+        """The tools that words without the tags of a call try to call."""
+        if not text.startswith(_CALL_LIKE_STARTS):
+            return ()
+        names = [call.name for call in parse_reply(text, [tool.name for tool in self._request.tools]).calls]
+        return tuple(tool for tool in self._request.tools if tool.name in names[:1])
+
+    def _told(self, decoded: Decoded, *, call_probability: float) -> Turn:
+        return Turn(
+            content=decoded.text,
+            stop_reason="length" if decoded.ending == "length" else "stop",
+            plan=Plan(kind="chat", call_probability=call_probability),
+            logprobs=decoded.logprobs if self._request.top_logprobs is not None else None,
+        )
+
+    # Calls.
+
+    def _choose(self) -> Program[Turn]:
+        request, choice = self._request, self._request.tool_choice
+        frontier = self._frontier(self._choosable())
+        with self._timed("prefill" if self._tape.num_forwards == 0 else "decide"):
+            decision = yield from decide(self._view, self._tape, frontier, call_bias=request.call_bias)
+        probability = decision.call_probability
+        if choice != "auto" or probability > 0.5:
+            return (yield from self._call(frontier, decision.call_logits, probability))
+        self._tape.cut(decision.reply_start)
+        decoded = yield from self._answer(decision.reply_logits, may_call=True)
+        if decoded.ending == "call":
+            frontier = self._open_call(request.tools)
+            return (yield from self._call(frontier, None, probability, words=decoded.text))
+        spoken = self._spoken_tools(decoded.text)
+        if spoken:
+            # A call without its tags: take it at its word, and write it as a call.
+            self._tape.cut(decision.reply_start)
+            return (yield from self._call(self._open_call(spoken), None, probability))
+        return self._told(decoded, call_probability=probability)
+
+    def _choosable(self) -> tuple[OfferedTool, ...]:
+        request = self._request
+        if request.tool_choice in ("auto", "required"):
+            return request.tools
+        return tuple(tool for tool in request.tools if tool.name == request.tool_choice)
+
+    def _open_call(self, tools: tuple[OfferedTool, ...]) -> CallFrontier:
+        write_call_opening(self._view, self._tape)
+        return self._frontier(tools)
+
+    def _frontier(self, tools: tuple[OfferedTool, ...]) -> CallFrontier:
+        return CallFrontier(
+            [CallWalker(build_scaffold(tool.name, tool.call_shape)) for tool in tools],
+            vocabulary=self._view.vocabulary,
+            trees=self._view.trees,
+            make_matcher=matcher_maker(self._view.vocabulary, max_slot_tokens=self._request.max_slot_tokens),
+        )
+
+    def _call(
+        self, frontier: CallFrontier, logits: Rows | None, call_probability: float, words: str = ""
+    ) -> Program[Turn]:
+        """Write calls until none follows."""
+        stop_reason: StopReason = "tool_calls"
+        while True:
+            call_id = self._next_call_id()
+            with self._timed("fill"):
+                filled = yield from fill_autoregressive(
+                    frontier,
+                    self._tape,
+                    sampler=self._sampler,
+                    max_length=self._max_length,
+                    logits=logits,
+                    on_name=partial(self._begin_call, call_id),
+                )
+            refusal = self._take(filled, call_id)
+            if refusal is not None:
+                stop_reason = refusal if not self._calls or refusal == "length" else stop_reason
+                break
+            if not self._request.is_parallel or len(self._calls) >= self._request.max_calls:
+                break
+            with self._timed("decide"):
+                has_another = yield from decide_another(self._view, self._tape)
+            if not has_another:
+                break
+            self._tape.write(self._view.calls_joint)
+            frontier, logits = self._open_call(self._choosable()), None
+        return Turn(
+            content=words,
+            tool_calls=tuple(self._calls),
+            stop_reason=stop_reason,
+            plan=Plan(kind="tool", call_probability=call_probability),
+            logprobs=() if self._request.top_logprobs is not None else None,
+        )
+
+    def _begin_call(self, call_id: str, name: str) -> None:
+        self._emit(CallStarted(call_id=call_id, name=name))
+
+    def _take(self, filled: FilledCall | None, call_id: str) -> StopReason | None:
+        """Accept a call, or say why the turn ends instead."""
+        request = self._request
+        if filled is None:
+            return "length"
+        if any(
+            call.name == filled.name and same_json(call.arguments, filled.arguments) for call in self._calls
+        ):
+            return "tool_calls"  # the backbone repeats itself
+        if request.tool_choice == "auto" and filled.confidence < request.abstain_below:
+            return "abstained"
+        self._check(filled)
+        call = ToolCall(
+            id=call_id,
+            name=filled.name,
+            arguments=filled.arguments,
+            confidence=filled.confidence,
+            slots={
+                path: SlotDetail(
+                    value=slot.value,
+                    confidence=slot.confidence,
+                    evidence=find_evidence(slot.value, request.messages),
+                )
+                for path, slot in filled.slots.items()
+            },
+        )
+        self._calls.append(call)
+        self._emit(CallReady(call=call))
+        return None
+
+    def _check(self, filled: FilledCall) -> None:
+        """By construction this never fails; a call that does must not reach a tool."""
+        tool = next(tool for tool in self._request.tools if tool.name == filled.name)
+        problems = tool.validate(filled.arguments)
+        if problems:
+            raise AgentRuntimeError(
+                f"a call of {filled.name!r} was written that its schema does not allow "
+                f"({'; '.join(problems)}): this is a fault of smolcall, please report it with the tool"
+            )
+
+    def _next_call_id(self) -> str:
+        """The same for the same turn of the same conversation, different within it."""
+        what = repr((self._request.prompt_ids, self._request.sampling.seed, len(self._calls)))
+        return "call_" + hashlib.blake2b(what.encode(), digest_size=9).hexdigest()
+
+    # Counting.
+
+    @contextmanager
+    def _timed(self, phase: str) -> Iterator[None]:
+        began = self._clock()
+        try:
+            yield
+        finally:
+            self._spent[phase] += self._clock() - began
+
+    def _finished(self, turn: Turn, elapsed_s: float) -> Turn:
+        request, tape = self._request, self._tape
+        return replace(
+            turn,
+            reasoning=self._reasoning,
+            usage=Usage(
+                prompt_tokens=len(request.prompt_ids),
+                completion_tokens=tape.length - len(request.prompt_ids),
+                cached_tokens=tape.num_cached,
+                reasoning_tokens=self._num_reasoning_tokens,
+                forwards=tape.num_forwards,
+            ),
+            timings=Timings(
+                queue_ms=request.queue_ms,
+                prompt_ms=request.prompt_ms,
+                prefill_ms=1000 * self._spent["prefill"],
+                decide_ms=1000 * self._spent["decide"],
+                fill_ms=1000 * self._spent["fill"],
+                decode_ms=1000 * self._spent["decode"],
+                total_ms=1000 * elapsed_s + request.queue_ms + request.prompt_ms,
+            ),
+        )
+
+
+def _check_choice(request: TurnRequest) -> None:
+    names = [tool.name for tool in request.tools]
+    if request.tool_choice == "required" and not names:
+        raise ToolChoiceError("tool_choice='required' without tools: offer at least one, or use 'auto'")
+    if request.tool_choice not in ("auto", "none", "required", *names):
+        raise ToolChoiceError(
+            f"tool_choice={request.tool_choice!r} names no offered tool: use 'auto', 'none', 'required' "
+            f"or one of {', '.join(map(repr, names)) or 'none offered'}"
+        )
+
+
+def _ignore(_: TurnEvent) -> None:
+    return None

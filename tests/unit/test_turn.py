@@ -1,0 +1,342 @@
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from agent_runtime.engine.sampling import Sampling
+from agent_runtime.engine.turn import TurnRequest, turn_program
+from agent_runtime.errors import AgentRuntimeError, ToolChoiceError
+from agent_runtime.events import CallReady, CallStarted, ReasoningDelta, TextDelta, TurnEvent, TurnStarted
+from agent_runtime.messages import Message, Turn
+from agent_runtime.prompt.encode import encode_call
+from agent_runtime.scaffold.canonical import call_pieces
+from agent_runtime.tools import Tool, tool
+from tests.programs import Row, TableBackbone, random_rows, run_program, scripted_rows, tiny_view
+from tests.tiny_model import make_tiny_tokenizer
+
+VIEW = tiny_view()
+TOKENIZER = make_tiny_tokenizer()
+VOCAB = len(VIEW.vocabulary)
+PROMPT = VIEW.encode("What is the weather in Paris for 3 days?")
+END = VIEW.ends[0]
+
+WEATHER = tool(
+    {
+        "name": "get_weather",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "city": {"type": "string", "maxLength": 20},
+                "days": {"type": "integer", "minimum": 1, "maximum": 7},
+                "unit": {"enum": ["celsius", "fahrenheit"]},
+            },
+            "required": ["city"],
+        },
+    }
+)
+TIME = tool(
+    {"name": "get_time", "parameters": {"type": "object", "properties": {"zone": {"enum": ["UTC", "CET"]}}}}
+)
+MESSAGES = (Message(role="user", content="What is the weather in Paris for 3 days?"),)
+
+
+def request(**changes: Any) -> TurnRequest:
+    fields: dict[str, Any] = {"prompt_ids": PROMPT, "messages": MESSAGES, "tools": (WEATHER, TIME)}
+    return TurnRequest(**(fields | changes))
+
+
+def call_ids(name: str, **arguments: Any) -> list[int]:
+    return encode_call(call_pieces(name, arguments), tokenizer=TOKENIZER)
+
+
+def scripted(*reply: Sequence[int] | int | str) -> TableBackbone:
+    """A backbone that wants to reply with these tokens, calls and words, and then to end."""
+    ids: list[int] = []
+    for part in reply:
+        ids += VIEW.encode(part) if isinstance(part, str) else [part] if isinstance(part, int) else part
+    return TableBackbone(scripted_rows(VOCAB, PROMPT, [*ids, END], strength=60.0))
+
+
+def told(backbone: TableBackbone, asked: TurnRequest) -> tuple[Turn, list[TurnEvent]]:
+    events: list[TurnEvent] = []
+    return run_program(turn_program(asked, VIEW, events.append), backbone), events
+
+
+PARIS = call_ids("get_weather", city="Paris", days=3)
+
+
+def test_a_likely_call_is_made_and_filled() -> None:
+    turn, events = told(scripted(PARIS), request())
+
+    assert [(call.name, call.arguments) for call in turn.tool_calls] == [
+        ("get_weather", {"city": "Paris", "days": 3})
+    ]
+    assert (turn.stop_reason, turn.plan.kind, turn.content) == ("tool_calls", "tool", "")
+    assert turn.plan.call_probability > 0.99
+    assert [type(event) for event in events] == [TurnStarted, CallStarted, CallReady]
+
+
+def test_values_carry_their_evidence() -> None:
+    turn, _ = told(scripted(PARIS), request())
+
+    slots = turn.tool_calls[0].slots
+    spans = {path: slot.evidence for path, slot in slots.items()}
+    assert {path: span and MESSAGES[0].content[span.start : span.end] for path, span in spans.items()} == {
+        "city": "Paris",
+        "days": "3",
+    }
+    assert all(0.99 < slot.confidence <= 1.0 for slot in slots.values())
+
+
+def test_a_call_takes_far_fewer_forwards_than_tokens() -> None:
+    backbone = scripted(PARIS)
+
+    turn, _ = told(backbone, request())
+
+    assert turn.usage.forwards == len(backbone.forwards) <= 12
+    assert turn.usage.completion_tokens == len(PARIS)
+    assert turn.usage.completion_tokens > 2 * turn.usage.forwards
+
+
+def test_an_unlikely_call_becomes_words() -> None:
+    turn, events = told(scripted("It is sunny."), request())
+
+    assert (turn.content, turn.tool_calls, turn.stop_reason) == ("It is sunny.", (), "stop")
+    assert turn.plan.kind == "chat" and turn.plan.call_probability < 0.01
+    assert "".join(event.text for event in events if isinstance(event, TextDelta)) == "It is sunny."
+
+
+def test_words_cost_no_more_forwards_because_tools_are_offered() -> None:
+    with_tools, without = scripted("It is sunny."), scripted("It is sunny.")
+
+    told(with_tools, request())
+    told(without, request(tools=()))
+
+    assert len(with_tools.forwards) == len(without.forwards)
+
+
+def test_tools_that_must_not_be_called_are_not() -> None:
+    turn, _ = told(scripted(PARIS), request(tool_choice="none", max_tokens=5))
+
+    assert turn.tool_calls == () and turn.plan.kind == "chat"
+
+
+@pytest.mark.parametrize(("choice", "name"), [("required", "get_weather"), ("get_time", "get_time")])
+def test_a_required_call_is_made_whatever_the_backbone_wants(choice: str, name: str) -> None:
+    def row_after(tokens: tuple[int, ...]) -> Row:
+        row = random_rows(VOCAB)(tokens)
+        row[VIEW.call_open] = -50.0
+        row[VIEW.encode("get")[0]] += 5.0
+        return row
+
+    offered = (WEATHER,) if choice == "required" else (WEATHER, TIME)
+    turn, _ = told(TableBackbone(row_after), request(tools=offered, tool_choice=choice, is_parallel=False))
+
+    assert [call.name for call in turn.tool_calls] == [name]
+    assert turn.plan.call_probability < 0.01
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        pytest.param({"tool_choice": "required", "tools": ()}, "without tools", id="required"),
+        pytest.param({"tool_choice": "get_rich"}, "names no offered tool", id="unknown"),
+    ],
+)
+def test_a_choice_that_cannot_be_kept_is_refused(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ToolChoiceError, match=words):
+        turn_program(request(**changes), VIEW)
+
+
+def test_several_calls_come_in_one_turn() -> None:
+    utc = call_ids("get_time", zone="UTC")
+    backbone = scripted(PARIS, *VIEW.calls_joint, utc)
+
+    turn, events = told(backbone, request())
+
+    assert [call.name for call in turn.tool_calls] == ["get_weather", "get_time"]
+    assert len({call.id for call in turn.tool_calls}) == 2
+    assert [event.name for event in events if isinstance(event, CallStarted)] == ["get_weather", "get_time"]
+
+
+def test_one_call_is_made_where_only_one_may_be() -> None:
+    backbone = scripted(PARIS, *VIEW.calls_joint, call_ids("get_time"))
+
+    turn, _ = told(backbone, request(is_parallel=False))
+
+    assert len(turn.tool_calls) == 1
+
+
+def test_no_more_calls_are_made_than_allowed() -> None:
+    calls = [part for zone in ("UTC", "CET") for part in (*VIEW.calls_joint, call_ids("get_time", zone=zone))]
+
+    turn, _ = told(scripted(PARIS, *calls), request(max_calls=2))
+
+    assert len(turn.tool_calls) == 2
+
+
+def test_a_repeated_call_ends_the_turn() -> None:
+    turn, _ = told(scripted(PARIS, *VIEW.calls_joint, PARIS, *VIEW.calls_joint, PARIS), request())
+
+    assert len(turn.tool_calls) == 1 and turn.stop_reason == "tool_calls"
+
+
+def test_words_before_a_call_are_kept() -> None:
+    turn, events = told(scripted("Let me see.\n", PARIS), request())
+
+    assert (turn.content, len(turn.tool_calls), turn.stop_reason) == ("Let me see.", 1, "tool_calls")
+    assert "".join(event.text for event in events if isinstance(event, TextDelta)) == "Let me see."
+
+
+def test_a_call_written_without_its_tags_is_still_made() -> None:
+    words = json.dumps({"name": "get_weather", "arguments": {"city": "Paris"}})
+
+    turn, events = told(scripted(words), request())
+
+    assert [call.name for call in turn.tool_calls] == ["get_weather"]
+    assert not [event for event in events if isinstance(event, TextDelta)]
+
+
+def test_words_that_only_look_like_a_call_are_words() -> None:
+    turn, events = told(scripted('{"a": 1}'), request())
+
+    assert (turn.content, turn.tool_calls) == ('{"a": 1}', ())
+    assert "".join(event.text for event in events if isinstance(event, TextDelta)) == '{"a": 1}'
+
+
+def test_a_bias_makes_calls_likelier_or_rarer() -> None:
+    eager, _ = told(scripted("It is sunny."), request(call_bias=100.0))
+    shy, _ = told(scripted(PARIS), request(call_bias=-100.0, max_tokens=5))
+
+    assert eager.tool_calls and not shy.tool_calls
+
+
+def test_a_doubtful_call_is_not_made() -> None:
+    def row_after(tokens: tuple[int, ...]) -> Row:
+        row = random_rows(VOCAB, scale=0.1)(tokens)
+        row[VIEW.call_open] = 50.0
+        return row
+
+    doubtful, _ = told(TableBackbone(row_after), request(abstain_below=0.9))
+    asked_for, _ = told(
+        TableBackbone(row_after), request(abstain_below=0.9, tool_choice="required", is_parallel=False)
+    )
+
+    assert (doubtful.stop_reason, doubtful.tool_calls) == ("abstained", ())
+    assert asked_for.stop_reason == "tool_calls"
+
+
+def test_a_call_that_does_not_fit_is_not_made() -> None:
+    turn, _ = told(scripted(PARIS), request(max_tokens=len(PARIS) - 12))
+
+    assert (turn.stop_reason, turn.tool_calls) == ("length", ())
+
+
+def test_thoughts_are_kept_apart_from_words_and_calls() -> None:
+    opening = list(VIEW.reasoning_open)
+    close = list(VIEW.reasoning_close)
+    backbone = scripted(opening, "They ask for weather.", close, PARIS)
+
+    turn, events = told(backbone, request(is_thinking=True))
+
+    assert turn.reasoning == "They ask for weather."
+    assert turn.content == "" and turn.tool_calls[0].arguments == {"city": "Paris", "days": 3}
+    assert "".join(event.text for event in events if isinstance(event, ReasoningDelta)) == turn.reasoning
+    assert turn.usage.reasoning_tokens > 0
+
+
+def test_a_thought_ends_at_its_budget() -> None:
+    def row_after(tokens: tuple[int, ...]) -> Row:
+        row = random_rows(VOCAB)(tokens)
+        if VIEW.think_close not in tokens:
+            row[VIEW.encode("a")[0]] = 50.0
+        else:
+            row[END] = 50.0
+        return row
+
+    turn, _ = told(TableBackbone(row_after), request(is_thinking=True, think_budget_tokens=7, tools=()))
+
+    assert turn.reasoning == "a" * 7
+    assert (turn.content, turn.usage.reasoning_tokens) == ("", 7)
+
+
+def test_the_same_seed_gives_the_same_turn() -> None:
+    def made(seed: int) -> Turn:
+        asked = request(tool_choice="required", sampling=Sampling(temperature=1.5, top_p=0.95, seed=seed))
+        return run_program(turn_program(asked, VIEW, clock=lambda: 0.0), TableBackbone(random_rows(VOCAB)))
+
+    assert made(1) == made(1)
+    assert made(1).tool_calls != made(2).tool_calls
+
+
+def test_time_is_booked_to_its_phase() -> None:
+    ticks = itertools.count()
+
+    turn = run_program(
+        turn_program(request(prompt_ms=2.0, queue_ms=3.0), VIEW, clock=lambda: float(next(ticks))),
+        scripted(PARIS),
+    )
+
+    assert (turn.timings.prefill_ms, turn.timings.fill_ms, turn.timings.decide_ms) == (1000, 1000, 1000)
+    assert turn.timings.total_ms == 7005.0
+
+
+def test_log_probabilities_come_on_request() -> None:
+    turn, _ = told(scripted("It is sunny."), request(top_logprobs=2))
+
+    assert turn.logprobs is not None
+    assert "".join(token.token for token in turn.logprobs) == "It is sunny."
+    assert all(token.logprob > -0.01 and len(token.top) == 2 for token in turn.logprobs)
+    assert turn.logprobs[0].top[0] == (turn.logprobs[0].token, pytest.approx(turn.logprobs[0].logprob))
+
+
+def test_closing_a_program_ends_the_turn() -> None:
+    program = turn_program(request(), VIEW)
+    next(program)
+
+    program.close()
+
+    with pytest.raises(StopIteration):
+        next(program)
+
+
+class Distrustful:
+    """A tool that accepts nothing."""
+
+    name = "get_time"
+    call_shape = TIME.call_shape
+
+    def validate(self, arguments: Any) -> tuple[str, ...]:
+        return ("no",)
+
+
+def test_a_call_its_tool_does_not_accept_never_leaves_the_engine() -> None:
+    with pytest.raises(AgentRuntimeError, match="report it"):
+        told(scripted(call_ids("get_time")), request(tools=(Distrustful(),)))
+
+
+HOSTILE: dict[str, Callable[[tuple[int, ...]], Row]] = {
+    "all the same": lambda tokens: np.zeros(VOCAB, np.float32),
+    "control tokens only": lambda tokens: np.array(
+        [9.0 if not VIEW.vocabulary.tokens[i] else -9.0 for i in range(VOCAB)], np.float32
+    ),
+    "not a number": lambda tokens: np.full(VOCAB, np.nan, np.float32),
+    "infinite": lambda tokens: np.full(VOCAB, np.inf, np.float32),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("choice", ["auto", "required"])
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+def test_a_broken_backbone_yields_valid_calls_or_words(name: str, choice: str) -> None:
+    turn, _ = told(TableBackbone(HOSTILE[name]), request(tool_choice=choice, max_tokens=300))
+
+    tools: dict[str, Tool] = {WEATHER.name: WEATHER, TIME.name: TIME}
+    assert all(tools[call.name].validate(call.arguments) == () for call in turn.tool_calls)
+    assert choice == "auto" or turn.tool_calls or turn.stop_reason == "length"
+    assert "<|" not in turn.content and "<tool_call>" not in turn.content
