@@ -173,7 +173,9 @@ def test_one_call_is_made_where_only_one_may_be() -> None:
 
 
 def test_no_more_calls_are_made_than_allowed() -> None:
-    calls = [part for zone in ("UTC", "CET") for part in (*VIEW.calls_joint, call_ids("get_time", zone=zone))]
+    calls: list[Any] = [
+        part for zone in ("UTC", "CET") for part in (*VIEW.calls_joint, call_ids("get_time", zone=zone))
+    ]
 
     turn, _ = told(scripted(PARIS, *calls), request(max_calls=2))
 
@@ -292,7 +294,8 @@ def test_log_probabilities_come_on_request() -> None:
     assert turn.logprobs is not None
     assert "".join(token.token for token in turn.logprobs) == "It is sunny."
     assert all(token.logprob > -0.01 and len(token.top) == 2 for token in turn.logprobs)
-    assert turn.logprobs[0].top[0] == (turn.logprobs[0].token, pytest.approx(turn.logprobs[0].logprob))
+    best, logprob = turn.logprobs[0].top[0]
+    assert best == turn.logprobs[0].token and logprob == pytest.approx(turn.logprobs[0].logprob)
 
 
 def test_closing_a_program_ends_the_turn() -> None:
