@@ -1,4 +1,4 @@
-"""Turn programs for tests of the engine: greedy decoding, and seeded random walks over every kind of forward."""
+"""Turn programs for tests of the engine: greedy decoding, and random walks over every kind of forward."""
 
 from __future__ import annotations
 

@@ -138,8 +138,8 @@ class Backbone:
             )
         except torch.OutOfMemoryError as error:
             raise ConfigError(
-                f"model {str(model)!r} does not fit into the memory of {device!r}: choose quantization='4bit' "
-                "or '8bit', a smaller max_seq_len, or another device"
+                f"model {str(model)!r} does not fit into the memory of {device!r}: choose another device, a "
+                "smaller max_seq_len, or quantization='4bit' or '8bit'"
             ) from error
         except RuntimeError as error:
             raise ConfigError(

@@ -125,7 +125,7 @@ class LeanForward:
             num_rows: rows are padded up to this many, for kernels whose bits depend on it.
 
         Returns:
-            (wanted rows of all chunks, hidden), after the last norm.
+            (wanted rows of all chunks and then padding, hidden), after the last norm.
         """
         hidden, cosines, sines = self._embed(chunks, num_rows)
         views, start = [], 0
@@ -146,8 +146,7 @@ class LeanForward:
                     return hidden
             hidden = hidden + layer.attention_output(self._attend(projected, views, number))
             hidden = self._feed_forward(layer, hidden)
-        num_wanted = sum(chunk.num_wanted for chunk in chunks)
-        return functional.rms_norm(hidden, hidden.shape[-1:], self._norm, self._epsilon)[:num_wanted]
+        return functional.rms_norm(hidden, hidden.shape[-1:], self._norm, self._epsilon)
 
     @property
     def num_weights(self) -> int:
