@@ -6,7 +6,7 @@ Torch-free. A tokenizer is handed in; nothing here loads one.
 from __future__ import annotations
 
 from .encode import TextEncoder, check_tokenizer, encode_call, text_encoder
-from .format import FORMAT_FILE, PromptFormat
+from .format import FORMAT_FILE, PromptFormat, compact_chat_template
 from .history import FittedHistory, fit_history
 from .listing import OfferedTool, signature_lines
 from .loose_json import validate_json
@@ -29,6 +29,7 @@ __all__ = [
     "TextEncoder",
     "TokenSource",
     "check_tokenizer",
+    "compact_chat_template",
     "encode_call",
     "extract_tool_call",
     "fit_history",

@@ -153,6 +153,14 @@ class PromptFormat(BaseModel):
         )
 
 
+def compact_chat_template() -> str:
+    """The compact format as a Jinja template, for the `chat_template` of a model folder.
+
+    It serves those who call `tokenizer.apply_chat_template`; the runtime itself never reads it.
+    """
+    return (Path(__file__).parent / "compact_template.jinja").read_text(encoding="utf-8")
+
+
 _CONTROL_TOKENS = (
     "<|im_start|>",
     "<|im_end|>",
