@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date, timedelta
 from random import Random
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from .pool import ToolPool
 
 T = TypeVar("T")
 
@@ -16,9 +19,10 @@ _FIRST_DAY = date(2018, 1, 1)
 class Draw:
     """The random choices of one example, and the day it is set on."""
 
-    __slots__ = ("random", "today")
+    __slots__ = ("random", "today", "pool")
 
-    def __init__(self, seed: int, index: int) -> None:
+    def __init__(self, seed: int, index: int, pool: ToolPool | None = None) -> None:
+        self.pool = pool
         mixed = ((seed * _MIX) ^ (index * 0xD1342543DE82EF95)) & 0xFFFFFFFFFFFFFFFF
         self.random = Random(mixed).random
         self.today = _FIRST_DAY + timedelta(days=int(self.random() * 3900))

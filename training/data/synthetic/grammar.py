@@ -22,6 +22,8 @@ class ParameterRule(NamedTuple):
     is_required: bool
     default: str | None
     phrases: tuple[str, ...]
+    description: str = ""
+    """As its source describes it; empty: described by the generator."""
 
 
 class Action(NamedTuple):
@@ -39,6 +41,8 @@ class Action(NamedTuple):
     """Whole wordings: questions, goals, things or statements, with `{parameter}` where a value is said inside."""
     is_composed: bool = False
     """Made of random words: its values cannot be told apart by their phrases, only by their names."""
+    description: str = ""
+    """As its source describes it; empty: described by the generator."""
 
 
 def split_outside(text: str, separator: str) -> list[str]:
@@ -91,8 +95,8 @@ def actions() -> tuple[Action, ...]:
         verbs, things, *rest = (part.strip() for part in line.split(" ;"))
         parameters = tuple(parse_parameter(part) for part in split_outside(rest[0], ", ")) if rest else ()
         asks = tuple(rest[1].split("|")) if len(rest) > 1 else ()
-        family = verbs if verbs in FAMILIES else "do"
+        family = next((verb for verb in verbs.split("|") if verb in FAMILIES), "do")
         thing, *said = things.split("|")
-        verb_options = FAMILIES.get(verbs) or tuple(verbs.split("|"))
+        verb_options = tuple(verb for name in verbs.split("|") for verb in FAMILIES.get(name, (name,)))
         read.append(Action(domain, family, verb_options, thing, parameters, tuple(said), asks))
     return tuple(read)

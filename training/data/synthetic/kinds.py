@@ -663,6 +663,17 @@ def _list(draw: Draw, argument: str) -> Kind:
     return list_kind(draw_kind(draw, name, inner.replace("|", "/")), int(low or 2), int(high or 4))
 
 
+def _one_of(draw: Draw, argument: str) -> Kind:
+    """`oneof(a|b|c)`: example values of a tool's own description."""
+    options = argument.split("|")
+    return Kind(STRING, lambda d: text_copy(d.pick(options)))
+
+
+def _list_of(draw: Draw, argument: str) -> Kind:
+    name, _, rest = argument.partition("(")
+    return list_kind(draw_kind(draw, name, rest[:-1]), 1, 4)
+
+
 def _matrix(draw: Draw, argument: str) -> Kind:
     size = draw.between(2, 3)
     row = list_kind(Kind({"type": "integer"}, lambda d: _copied_integer(d, -9, 12)), size, size, is_bracketed=True)
@@ -724,6 +735,8 @@ BUILDERS: dict[str, Callable[[Draw, str], Kind]] = {
     "list": _list,
     "series": _series,
     "matrix": _matrix,
+    "oneof": _one_of,
+    "listof": _list_of,
     "point": _point,
     "person": _made(person, "for {}"),
     "email": _made(email, "to {}", "for {}", schema={"type": "string", "format": "email"}),

@@ -8,6 +8,8 @@ from typing import Literal
 from .composed import composed_action, is_held_out, near_misses
 from .draw import Draw
 from .grammar import Action, actions
+from .naming import content_words
+from .pool import ToolPool
 from .tools import DrawnTool, draw_tool, shares_words
 
 Split = Literal["train", "dev"]
@@ -21,7 +23,12 @@ def actions_of(split: Split) -> tuple[Action, ...]:
 
 
 def draw_action(draw: Draw, split: Split) -> Action:
-    """An action of the grammar, or a composed one."""
+    """An action of the grammar, of the pool where there is one, or a composed one."""
+    if draw.pool is not None and draw.chance(0.3):
+        while True:
+            action = draw.pick(draw.pool.actions)
+            if (action.parameters or draw.chance(0.2)) and is_held_out(action, _DEV_SHARE) == (split == "dev"):
+                return action
     if draw.chance(0.55):
         return draw.pick(actions_of(split))
     while True:
@@ -37,6 +44,15 @@ def _neighbours(action: Action, split: Split) -> tuple[Action, ...]:
     )
 
 
+def _pool_neighbours(draw: Draw, pool: ToolPool, action: Action, split: Split, count: int) -> list[Action]:
+    """Definitions of the pool that share a word with this one, of the same split."""
+    words = [word for word in content_words(action.object) if len(pool.by_word.get(word, ())) > 1]
+    if not words:
+        return []
+    found = (draw.pick(pool.by_word[draw.pick(words)]) for _ in range(count * 2))
+    return [other for other in found if other is not action and is_held_out(other, _DEV_SHARE) == (split == "dev")]
+
+
 def distractors(draw: Draw, tools: list[DrawnTool], split: Split, count: int, near_share: float = 0.7) -> list[DrawnTool]:
     """Other tools, near misses first: of the same domain or about the same thing."""
     names = {tool.name for tool in tools}
@@ -45,6 +61,9 @@ def distractors(draw: Draw, tools: list[DrawnTool], split: Split, count: int, ne
     known = actions_of(split)
     near: list[Action] = []
     for tool in tools:
+        if draw.pool is not None and tool.action.domain == "pool":
+            near += _pool_neighbours(draw, draw.pool, tool.action, split, count)
+            continue
         near += _neighbours(tool.action, split) if tool.action in known else near_misses(draw, tool.action, count)
     for _ in range(count * 3):
         if len(found) == count:

@@ -96,6 +96,8 @@ def _default_said(parameter: Parameter) -> Said:
 def choose_values(draw: Draw, tool: DrawnTool, *, optional_rate: float = 0.3) -> dict[str, Said]:
     """Values for all required parameters and some optional ones, in schema order."""
     given: dict[str, Said] = {}
+    if not any(parameter.is_required for parameter in tool.parameters):  # else most of these calls would say nothing
+        optional_rate = max(optional_rate, 0.6)
     for parameter in tool.parameters:
         if parameter.is_required or draw.chance(optional_rate):
             if parameter.default is not None and draw.chance(0.15):  # the default, said on purpose

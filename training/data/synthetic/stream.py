@@ -9,6 +9,7 @@ from . import dialogues, lessons
 from .draw import Draw
 from .lessons import Lesson
 from .offering import Split
+from .pool import load_pool
 
 LESSONS: tuple[tuple[str, float, Lesson], ...] = (
     ("single", 0.44, lessons.single),
@@ -25,9 +26,9 @@ LESSONS: tuple[tuple[str, float, Lesson], ...] = (
 """Names, shares (they add up to one) and makers."""
 
 
-def synthetic_example(seed: int, index: int, *, split: Split = "train") -> Example:
+def synthetic_example(seed: int, index: int, *, split: Split = "train", pool: str | None = None) -> Example:
     """Example `index` of the stream: a pure function of its arguments."""
-    draw = Draw(seed if split == "train" else seed ^ 0x5DEECE66D, index)
+    draw = Draw(seed if split == "train" else seed ^ 0x5DEECE66D, index, load_pool(pool) if pool else None)
     roll = draw.random()
     for kind, share, lesson in LESSONS:
         roll -= share
@@ -51,9 +52,9 @@ def synthetic_example(seed: int, index: int, *, split: Split = "train") -> Examp
     )
 
 
-def synthetic_examples(seed: int, start: int = 0, *, split: Split = "train") -> Iterator[Example]:
+def synthetic_examples(seed: int, start: int = 0, *, split: Split = "train", pool: str | None = None) -> Iterator[Example]:
     """The endless stream from `start` on."""
     index = start
     while True:
-        yield synthetic_example(seed, index, split=split)
+        yield synthetic_example(seed, index, split=split, pool=pool)
         index += 1

@@ -70,6 +70,8 @@ def third_person(verb: str) -> str:
 
 
 def _describe_tool(draw: Draw, action: Action, verb: str, parameters: list[Parameter]) -> str:
+    if action.description and draw.chance(0.7):
+        return action.description
     thing = action.object
     if verb == "search":
         verb = "search for"
@@ -122,6 +124,8 @@ def subject_of(action: Action) -> str:
 
 
 def _describe_parameter(draw: Draw, rule: ParameterRule, label: str, kind: Kind, subject: str, shown: Any, has_default: bool) -> str:
+    if rule.description and not kind.hint and draw.chance(0.8):
+        return rule.description
     roll = draw.random()
     if roll >= 0.3 and roll < 0.8 or set(label.split()) & set(subject.split()):
         roll = 0.3 + 0.5 * draw.random()
