@@ -25,7 +25,7 @@ PROCESS_START_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class LabelledSequence:
-    """Token ids and the loss weight of each; 0 is read only."""
+    """Token ids and the loss weight of each; 0 is read only. An empty one is counted and passed over."""
 
     ids: tuple[int, ...]
     weights: tuple[float, ...]
@@ -81,6 +81,8 @@ def batches(source: SequenceSource, recipe: BatchRecipe, *, pad_id: int, state: 
     """Fill buckets of equal length and give each as it fills."""
     for sequence in source(state.num_taken):
         state.num_taken += 1
+        if not sequence.ids:
+            continue
         length = next((length for length in recipe.lengths if length >= len(sequence.ids)), None)
         if length is None:
             state.num_too_long += 1
@@ -149,7 +151,22 @@ def _produce(
 ) -> None:
     try:
         for batch in batches(source, recipe, pad_id=pad_id, state=DataState.from_json(state)):
-            output.put(batch)
+            if not _has_put(output, batch):
+                return
         output.put("the data source ended, but it must be endless")
     except Exception as error:  # whatever broke is told to the training process, which cannot see this one
         output.put(f"{type(error).__name__}: {error}")
+
+
+def _has_put(output: Any, batch: Batch) -> bool:
+    """Wait for a place in the queue, but not for a training process that was killed."""
+    parent = multiprocessing.parent_process()
+    while True:
+        try:
+            output.put(batch, timeout=5.0)
+        except queue.Full:
+            if parent is not None and not parent.is_alive():
+                output.cancel_join_thread()
+                return False
+        else:
+            return True

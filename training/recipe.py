@@ -14,6 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from agent_runtime.errors import ConfigError
 
+METRICS_FILE = "training_metrics.jsonl"
+"""One JSON line for every ten steps and every measurement, in a run's folder."""
+
+RECIPE_FILE = "run_config.json"
+"""The recipe as it was run, in a run's folder."""
+
+Preset = Literal["smoke", "cpu", "gpu"]
+
 
 class RecipePart(BaseModel):
     """Frozen, and closed to unknown keys."""
@@ -95,8 +103,11 @@ class DataRecipe(RecipePart):
     start: int = Field(default=0, ge=0)
     """Number of composed conversations to skip: a continued run reads on, not again."""
 
-    recall_sequences: int = Field(default=4000, ge=0)
-    """Sequences of random tokens that repeat, read first: copying within the context is learnt there."""
+    short_first: int = Field(default=60_000, ge=0)
+    """Of so many conversations at the start only the short ones are read: copying is learnt there sooner."""
+
+    short_tokens: int = Field(default=192, ge=32)
+    """Longest of these, in tokens."""
 
     prompt_weight: float = Field(default=0.0, ge=0, lt=0.5)
     """Loss weight of tokens that are read, not replied; a tenth of them is drawn."""

@@ -16,6 +16,8 @@ from pathlib import Path
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+from agent_runtime.prompt import compact_chat_template
+
 NUM_RESERVED = 12
 SPECIAL_TOKENS: tuple[str, ...] = (
     "<|begin_of_text|>",
@@ -71,14 +73,9 @@ _CUTS: tuple[str, ...] = (
     r"[^\s\p{L}\p{M}\p{N}]",
 )
 
-_PLAIN_TEMPLATE = (
-    "{{ bos_token }}{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n"
-    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-
 
 def train_tokenizer(
-    texts: Iterable[str], *, vocab_size: int, min_frequency: int = 2, chat_template: str = _PLAIN_TEMPLATE
+    texts: Iterable[str], *, vocab_size: int, min_frequency: int = 2
 ) -> PreTrainedTokenizerFast:
     """Learn merges from `texts` and wrap them as a `transformers` tokenizer."""
     tokenizer = Tokenizer(models.BPE())
@@ -107,7 +104,7 @@ def train_tokenizer(
         clean_up_tokenization_spaces=False,
         model_max_length=4096,
     )
-    wrapped.chat_template = chat_template
+    wrapped.chat_template = compact_chat_template()
     return wrapped
 
 

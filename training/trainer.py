@@ -6,10 +6,14 @@ It decides nothing about data (batches.py), rates (optimizer.py) or how things l
 from __future__ import annotations
 
 import json
+import signal
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any, Protocol, TextIO
 
 import torch
@@ -19,18 +23,17 @@ from .batches import Batch, BatchStream, DataState, SequenceSource, batches
 from .checkpoint import Checkpoint, find_checkpoint, load_checkpoint, random_state, save_checkpoint
 from .forward import LossSums, TrainingForward
 from .optimizer import BackboneOptimizer, rate_share
-from .recipe import ArchitectureRecipe, BackboneRecipe
-
-METRICS_FILE = "training_metrics.jsonl"
-RECIPE_FILE = "run_config.json"
+from .recipe import METRICS_FILE, RECIPE_FILE, ArchitectureRecipe, BackboneRecipe
 
 
 class Watcher(Protocol):
     """Told of every logged step; a display or a tracker."""
 
-    def on_metrics(self, metrics: dict[str, Any]) -> None: ...
+    def on_metrics(self, metrics: dict[str, Any]) -> None:
+        """A log line: of training, or of a measurement on held-out conversations."""
 
-    def on_message(self, text: str) -> None: ...
+    def on_message(self, text: str) -> None:
+        """Something happened that is no number."""
 
 
 @dataclass(slots=True)
@@ -44,6 +47,7 @@ class Counters:
     best_loss: float = float("inf")
 
     def as_json(self) -> dict[str, Any]:
+        """Plain data for a checkpoint."""
         return {name: getattr(self, name) for name in self.__slots__}
 
 
@@ -126,6 +130,7 @@ class Trainer:
         self._pad_id = pad_id
         self._watchers = watchers
         self._data_state = DataState()
+        self._is_stopping = False
         self._forward = TrainingForward(model, dtype=getattr(torch, recipe.dtype), is_compiled=recipe.compile)
         self._optimizer = BackboneOptimizer(model, recipe.optimizer)
         self._validation = _first_batches(validation, recipe, pad_id)
@@ -136,12 +141,31 @@ class Trainer:
         (self.folder / RECIPE_FILE).write_text(self.recipe.model_dump_json(indent=2) + "\n", encoding="utf-8")
         self._resume()
         with (
+            self._stop_on_signals(),
             (self.folder / METRICS_FILE).open("a", encoding="utf-8") as metrics,
             BatchStream(
                 self._source, self.recipe.batch, pad_id=self._pad_id, state=self._data_state
             ) as stream,
         ):
             return self._train(stream, metrics)
+
+    @contextmanager
+    def _stop_on_signals(self) -> Iterator[None]:
+        """Finish the step, save and return on SIGTERM and Ctrl-C; a second signal ends the process."""
+
+        def stop(number: int, _: FrameType | None) -> None:
+            self._is_stopping = True
+            signal.signal(number, before[number])
+
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def _train(self, stream: Iterator[Batch], metrics: TextIO) -> Path:
         recipe, counters = self.recipe, self.counters
@@ -166,10 +190,13 @@ class Trainer:
                 window.began = time.perf_counter()
             is_due = time.perf_counter() - saved_at > recipe.checkpoint_minutes * 60
             is_due = is_due or bool(recipe.checkpoint_every and counters.step % recipe.checkpoint_every == 0)
-            if is_due or counters.step == total:
+            if is_due or counters.step == total or self._is_stopping:
                 self._save(data, is_best=is_best)
                 is_best, saved_at = False, time.perf_counter()
                 window.began = time.perf_counter()
+            if self._is_stopping:
+                self._tell("stopped: start the same command again to go on")
+                break
         target = find_checkpoint(self.folder)
         if target is None:
             raise RuntimeError(f"the run in {self.folder} ended without a checkpoint")

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from .backbone import backbone_preset, train_backbone
+from ..recipe import Preset
+from .backbone import backbone_preset, decayed_from, train_backbone
 from .tokenizer import tokenizer_preset, train_tokenizer_recipe
 
-__all__ = ["backbone_preset", "tokenizer_preset", "train_backbone", "train_tokenizer_recipe"]
+__all__ = [
+    "Preset",
+    "backbone_preset",
+    "decayed_from",
+    "tokenizer_preset",
+    "train_backbone",
+    "train_tokenizer_recipe",
+]

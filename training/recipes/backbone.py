@@ -9,18 +9,17 @@ from typing import Literal
 
 import torch
 
+from agent_runtime.errors import ConfigError
 from agent_runtime.prompt import PromptFormat
 
 from ..batches import LabelledSequence
+from ..checkpoint import find_checkpoint, load_checkpoint
 from ..conversations import conversation
 from ..data import synthetic_examples
 from ..labels import Labeller
-from ..recall import recall_sequence
-from ..recipe import ArchitectureRecipe, BackboneRecipe, BatchRecipe, DataRecipe, ScheduleRecipe
-from ..tokenizer import SPECIAL_TOKENS, load_tokenizer
+from ..recipe import ArchitectureRecipe, BackboneRecipe, BatchRecipe, DataRecipe, Preset, ScheduleRecipe
+from ..tokenizer import load_tokenizer
 from ..trainer import Trainer, Watcher, new_model
-
-Preset = Literal["smoke", "cpu", "gpu"]
 
 
 def backbone_preset(preset: Preset) -> BackboneRecipe:
@@ -32,7 +31,7 @@ def backbone_preset(preset: Preset) -> BackboneRecipe:
                 architecture=ArchitectureRecipe(
                     hidden_size=64, num_layers=4, num_heads=4, intermediate_size=128
                 ),
-                data=DataRecipe(recall_sequences=100),
+                data=DataRecipe(short_first=1000),
                 batch=BatchRecipe(tokens=2304),
                 schedule=ScheduleRecipe(total_steps=60, warmup_steps=10),
                 validate_every=30,
@@ -54,7 +53,7 @@ def backbone_preset(preset: Preset) -> BackboneRecipe:
 
 @dataclass(frozen=True, slots=True)
 class ConversationSource:
-    """Labelled conversations in a fixed endless order, recall sequences first."""
+    """Labelled conversations in a fixed endless order, short ones first."""
 
     tokenizer: Path
     recipe: DataRecipe
@@ -63,18 +62,32 @@ class ConversationSource:
     def __call__(self, start: int) -> Iterator[LabelledSequence]:
         """Sequences from number `start` on."""
         tokenizer = load_tokenizer(self.tokenizer)
-        num_recall = 0 if self.is_held_out else self.recipe.recall_sequences
-        usable = tuple(range(len(SPECIAL_TOKENS) + 256, len(tokenizer)))
-        for number in range(start, num_recall):
-            yield recall_sequence(self.recipe.seed, number, token_ids=usable, bos_id=tokenizer.bos_token_id)
         labeller = Labeller(tokenizer, PromptFormat.compact(), self.recipe)
-        first = max(0, start - num_recall) + self.recipe.start
+        num_short = 0 if self.is_held_out else self.recipe.short_first
         split: Literal["train", "dev"] = "dev" if self.is_held_out else "train"
+        first = start + self.recipe.start
         for number, example in enumerate(
             synthetic_examples(self.recipe.seed, first, split=split), start=first
         ):
             messages, tools, date = conversation(example)
-            yield labeller.label(messages, tools, date=date, number=number)
+            sequence = labeller.label(messages, tools, date=date, number=number)
+            if number < num_short and len(sequence.ids) > self.recipe.short_tokens:
+                sequence = LabelledSequence((), ())
+            yield sequence
+
+
+def decayed_from(recipe: BackboneRecipe, steps: int) -> BackboneRecipe:
+    """The recipe of a run that is to end in `steps` steps from its latest checkpoint, its rate falling from there.
+
+    Raises:
+        ConfigError: the run has no checkpoint yet.
+    """
+    target = find_checkpoint(recipe.folder)
+    if target is None:
+        raise ConfigError(f"{recipe.folder} has no checkpoint to decay from: train it first")
+    total = load_checkpoint(target).step + steps
+    schedule = recipe.schedule.model_copy(update={"total_steps": total, "decay_share": steps / total})
+    return recipe.model_copy(update={"schedule": schedule})
 
 
 def train_backbone(recipe: BackboneRecipe, *, watchers: tuple[Watcher, ...] = ()) -> Path:

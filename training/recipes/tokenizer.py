@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Literal
 
 from agent_runtime.prompt import signature_lines
 from agent_runtime.prompt.schema_order import ordered_arguments
@@ -14,10 +13,8 @@ from agent_runtime.scaffold.canonical import CALL_CLOSE, CALL_OPEN, canonical_ca
 
 from ..conversations import conversation
 from ..data import Example, synthetic_examples
-from ..recipe import TokenizerRecipe
+from ..recipe import Preset, TokenizerRecipe
 from ..tokenizer import save_tokenizer, train_tokenizer
-
-Preset = Literal["smoke", "cpu", "gpu"]
 
 _TAGS = re.compile(f"{re.escape(CALL_OPEN)}|{re.escape(CALL_CLOSE)}")
 

@@ -1,0 +1,174 @@
+"""The commands of `python -m training`: argument parsers, and the functions they run."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from pathlib import Path
+from typing import get_args
+
+from agent_runtime import DeploymentConfig
+from agent_runtime.config import values_from_pairs
+
+from .data.cli import add_data_command
+from .display import EvaluationDisplay, TrainingDisplay, say
+from .evaluate import evaluate, read_cases
+from .export import export_model
+from .recipe import BackboneRecipe, Preset, TokenizerRecipe, read_recipe
+from .recipes import backbone_preset, decayed_from, tokenizer_preset, train_backbone, train_tokenizer_recipe
+from .recipes.embedded import train_embedded
+from .report import evaluation_tables, write_evaluation_report, write_training_report
+from .tracking import tracker
+
+PRESETS: tuple[str, ...] = get_args(Preset)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of all commands; each sets `run`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m training", description="Train and measure backbones: tokenizer, backbone, evaluation."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_tokenizer(commands)
+    _add_backbone(commands)
+    _add_evaluate(commands)
+    _add_export(commands)
+    _add_report(commands)
+    _add_embedded(commands)
+    add_data_command(commands)
+    return parser
+
+
+def _add_recipe_options(
+    parser: argparse.ArgumentParser, recipe: type[TokenizerRecipe] | type[BackboneRecipe]
+) -> None:
+    parser.add_argument(
+        "--preset", choices=PRESETS, default="cpu", help="named recipe to begin with (default: cpu)"
+    )
+    parser.add_argument("--recipe", type=Path, metavar="FILE", help="YAML file with keys to change")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help=f"change one key, e.g. {'schedule.total_steps=500' if recipe is BackboneRecipe else 'vocab_size=8192'}",
+    )
+    parser.epilog = "keys: " + ", ".join(_keys(recipe))
+
+
+def _keys(model: type, prefix: str = "") -> list[str]:
+    keys: list[str] = []
+    for name, field in model.model_fields.items():  # type: ignore[attr-defined]
+        annotation = field.annotation
+        if isinstance(annotation, type) and hasattr(annotation, "model_fields"):
+            keys += _keys(annotation, f"{prefix}{name}.")
+        else:
+            keys.append(prefix + name)
+    return keys
+
+
+def _add_tokenizer(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("tokenizer", help="train the tokenizer")
+    _add_recipe_options(parser, TokenizerRecipe)
+    parser.set_defaults(run=_run_tokenizer)
+
+
+def _run_tokenizer(parsed: argparse.Namespace) -> None:
+    recipe = read_recipe(tokenizer_preset(parsed.preset), file=parsed.recipe, changes=tuple(parsed.set))
+    folder = train_tokenizer_recipe(recipe)
+    say(f"tokenizer saved in {folder}")
+
+
+def _add_backbone(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("backbone", help="train a backbone, or go on training it")
+    _add_recipe_options(parser, BackboneRecipe)
+    parser.add_argument(
+        "--decay-now",
+        type=int,
+        metavar="STEPS",
+        help="end the run in so many steps, with the learning rate falling from here on",
+    )
+    parser.set_defaults(run=_run_backbone)
+
+
+def _run_backbone(parsed: argparse.Namespace) -> None:
+    recipe = read_recipe(backbone_preset(parsed.preset), file=parsed.recipe, changes=tuple(parsed.set))
+    if parsed.decay_now is not None:
+        recipe = decayed_from(recipe, parsed.decay_now)
+    with TrainingDisplay(recipe) as display, tracker(recipe) as tracked:
+        train_backbone(recipe, watchers=(display, *tracked))
+    write_training_report(recipe.folder)
+
+
+def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("evaluate", help="measure a model folder with the deployed engine")
+    parser.add_argument("--model", help="model folder or Hub id (default: the embedded model)")
+    parser.add_argument(
+        "--data",
+        action="append",
+        default=[],
+        metavar="SOURCE",
+        help="synthetic, bfcl:FOLDER[:CATEGORY] or shared:FILE; may be repeated (default: synthetic)",
+    )
+    parser.add_argument("--limit", type=int, help="cases at most of each category")
+    parser.add_argument(
+        "--fill", choices=("autoregressive", "diffusion", "verified"), default="autoregressive"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change the deployment"
+    )
+    parser.add_argument("--output", type=Path, help="folder for the report: Markdown, plots, every outcome")
+    parser.set_defaults(run=_run_evaluate)
+
+
+def _run_evaluate(parsed: argparse.Namespace) -> None:
+    sources = parsed.data or ["synthetic"]
+    cases = [case for source in sources for case in read_cases(source, limit=parsed.limit)]
+    deployment = DeploymentConfig(fill=parsed.fill, **values_from_pairs(parsed.set))
+    with EvaluationDisplay(len(cases)) as display:
+        outcomes = asyncio.run(
+            evaluate(parsed.model, cases, deployment=deployment, on_outcome=display.on_outcome)
+        )
+    say(evaluation_tables(outcomes))
+    if parsed.output:
+        write_evaluation_report(parsed.output, outcomes, model=parsed.model or "embedded", sources=sources)
+
+
+def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("export", help="write a run's checkpoint as a model folder")
+    parser.add_argument("run_folder", type=Path, metavar="RUN", help="folder of a training run")
+    parser.add_argument("output", type=Path, metavar="FOLDER", help="model folder to write")
+    parser.add_argument("--checkpoint", choices=("latest", "best"), default="latest")
+    parser.add_argument(
+        "--figures", type=Path, metavar="FILE", help="Markdown with figures for the model card"
+    )
+    parser.set_defaults(run=_run_export)
+
+
+def _run_export(parsed: argparse.Namespace) -> None:
+    figures = parsed.figures.read_text(encoding="utf-8") if parsed.figures else ""
+    say(
+        f"model saved in {export_model(parsed.run_folder, parsed.output, name=parsed.checkpoint, evaluation=figures)}"
+    )
+
+
+def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("report", help="write the report of a training run again")
+    parser.add_argument("run_folder", type=Path, metavar="RUN", help="folder of a training run")
+    parser.set_defaults(run=lambda parsed: say(f"report saved in {write_training_report(parsed.run_folder)}"))
+
+
+def _add_embedded(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "embedded", help="the whole chain: tokenizer, backbone, model folder, evaluation"
+    )
+    parser.add_argument("--preset", choices=PRESETS, default="smoke", help="named recipe (default: smoke)")
+    parser.add_argument(
+        "--output", type=Path, default=Path("runs"), help="folder for everything (default: runs)"
+    )
+    parser.add_argument("--public", help="folder of public rows in the normalised format, to read besides")
+    parser.set_defaults(run=_run_embedded)
+
+
+def _run_embedded(parsed: argparse.Namespace) -> None:
+    say(train_embedded(parsed.preset, output=parsed.output, public=parsed.public))

@@ -1,0 +1,152 @@
+"""What a person sees while a job runs: a live panel on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from .recipe import BackboneRecipe
+from .scores import Outcome, Share
+
+_SPARKS = "▁▂▃▄▅▆▇█"
+_SPARK_WIDTH = 60
+_PLAIN_EVERY = 10  # log lines between two plain ones
+
+
+def say(text: str) -> None:
+    """A line for the person who started the command."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+class TrainingDisplay:
+    """Shows a backbone run: loss, tokens a second, time left, learning rate, gradient norm."""
+
+    def __init__(self, recipe: BackboneRecipe, *, console: Console | None = None) -> None:
+        self._console = console or Console()
+        self._total = recipe.schedule.total_steps
+        self._name = recipe.name
+        self._latest: dict[str, Any] = {}
+        self._losses: list[float] = []
+        self._messages: list[str] = []
+        self._num_lines = 0
+        self._progress = Progress(
+            TextColumn("step"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self._console,
+        )
+        self._task = self._progress.add_task("train", total=self._total)
+        self._live = Live(console=self._console, refresh_per_second=2) if self._console.is_terminal else None
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._live.stop()
+
+    def on_metrics(self, metrics: dict[str, Any]) -> None:
+        """Show a log line."""
+        self._latest.update(metrics)
+        if "loss" in metrics:
+            self._losses.append(metrics["loss"])
+        self._progress.update(self._task, completed=metrics["step"])
+        self._num_lines += 1
+        if self._live:
+            self._live.update(self._panel())
+        elif "validation_loss" in metrics or self._num_lines % _PLAIN_EVERY == 1:
+            self._console.print(
+                "  ".join(f"{key} {value}" for key, value in metrics.items() if key != "time")
+            )
+
+    def on_message(self, text: str) -> None:
+        """Show that something happened."""
+        self._messages = [*self._messages[-2:], text]
+        if self._live:
+            self._live.update(self._panel())
+        else:
+            self._console.print(text)
+
+    def _panel(self) -> Panel:
+        shown = Table.grid(padding=(0, 2))
+        rows = (
+            ("loss", "loss", "{:.4f}"),
+            ("right tokens", "accuracy", "{:.1%}"),
+            ("held-out loss", "validation_loss", "{:.4f}"),
+            ("held-out right tokens", "validation_accuracy", "{:.1%}"),
+            ("real tokens a second", "tokens_per_second", "{:,.0f}"),
+            ("real tokens read", "num_real_tokens", "{:,.0f}"),
+            ("learning rate", "learning_rate_share", "{:.0%} of full"),
+            ("gradient norm", "gradient_norm", "{:.2f}"),
+        )
+        for label, key, form in rows:
+            if key in self._latest:
+                shown.add_row(label, form.format(self._latest[key]))
+        parts = [self._progress, shown, Text(_sparkline(self._losses)), *map(Text, self._messages)]
+        return Panel(Group(*parts), title=f"backbone {self._name}")
+
+
+class EvaluationDisplay:
+    """Counts cases while an evaluation runs."""
+
+    def __init__(self, total: int, *, console: Console | None = None) -> None:
+        self._exact = Share()
+        self._progress = Progress(
+            TextColumn("cases"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.description}"),
+            TimeRemainingColumn(),
+            console=console or Console(stderr=True),
+        )
+        self._task = self._progress.add_task("", total=total)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def on_outcome(self, outcome: Outcome) -> None:
+        """Show one more outcome."""
+        self._exact.add(outcome.is_exact)
+        self._progress.update(self._task, advance=1, description=f"right {self._exact.value:.1%}")
+
+
+def _sparkline(values: list[float]) -> str:
+    """The last values as one line of blocks."""
+    if not values:
+        return ""
+    group = max(1, len(values) // _SPARK_WIDTH)
+    means = [sum(values[i : i + group]) / len(values[i : i + group]) for i in range(0, len(values), group)]
+    low, high = min(means), max(means)
+    reach = (high - low) or 1.0
+    return "".join(
+        _SPARKS[round((mean - low) / reach * (len(_SPARKS) - 1))] for mean in means[-_SPARK_WIDTH:]
+    )
