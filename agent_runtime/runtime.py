@@ -109,7 +109,7 @@ class AgentRuntime:
             ConfigError: the embedded model is not there, or the deployment needs heads.
         """
         deployment = deployment or DeploymentConfig()
-        _check_heads(heads, deployment)
+        check_heads(heads, deployment)
         source = ModelSource(
             model=embedded_model_folder() if model is None else model,
             revision=revision,
@@ -427,7 +427,12 @@ def embedded_model_folder() -> Path:
     return folder
 
 
-def _check_heads(heads: str | Path | None, deployment: DeploymentConfig) -> None:
+def check_heads(heads: str | Path | None, deployment: DeploymentConfig) -> None:
+    """Whether heads and deployment go together.
+
+    Raises:
+        ConfigError: they do not; says which setting contradicts.
+    """
     if heads is not None:
         raise ConfigError(
             f"heads={str(heads)!r}: this version has no heads to load; leave heads out and use "

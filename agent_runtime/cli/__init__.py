@@ -1,0 +1,11 @@
+"""The command line `smolcall`: ask, chat, call, doctor, demo.
+
+`arguments.py` says what may be typed, `tools_argument.py` what `--tools` means, `screen.py` what is shown.
+Answers go to stdout, what happens on the way to stderr.
+"""
+
+from __future__ import annotations
+
+from .main import main
+
+__all__ = ["main"]
