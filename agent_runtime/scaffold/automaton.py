@@ -31,7 +31,7 @@ MAX_CELLS = 24_000_000
 MAX_COUNT = 16_384
 """Characters that are counted. A longer `maxLength` is lowered to it: no slot holds that many."""
 
-CACHED_AUTOMATA = 256
+CACHED_AUTOMATA = 128
 
 _UNREACHABLE = np.iinfo(np.int32).max
 
@@ -151,6 +151,12 @@ def compile_language(language: Language, vocabulary: TokenVocabulary) -> TokenAu
         while len(_compiled) > CACHED_AUTOMATA:
             _compiled.popitem(last=False)
     return found
+
+
+def forget_compiled() -> None:
+    """Empty the cache (measurements of a cold start)."""
+    with _lock:
+        _compiled.clear()
 
 
 def _compile(language: Language, vocabulary: TokenVocabulary) -> TokenAutomaton:

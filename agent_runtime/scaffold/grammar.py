@@ -77,7 +77,7 @@ class GrammarMatcher:
             raise LanguageError(
                 "unique items that need a grammar (recursive or open objects) cannot be honoured"
             )
-        tokenizer = _tokenizer_of(vocabulary)
+        tokenizer = tokenizer_of(vocabulary)
         grammar = grammar_of(json.dumps(shape.schema), leading_space=leading_space)
         matcher = llguidance.LLMatcher(tokenizer, grammar, log_level=0)
         if matcher.is_error():
@@ -229,7 +229,8 @@ _lock = threading.Lock()
 _tokenizers: WeakKeyDictionary[TokenVocabulary, llguidance.LLTokenizer] = WeakKeyDictionary()
 
 
-def _tokenizer_of(vocabulary: TokenVocabulary) -> llguidance.LLTokenizer:
+def tokenizer_of(vocabulary: TokenVocabulary) -> llguidance.LLTokenizer:
+    """The vocabulary in llguidance's form, made once. Its end token is one past the vocabulary."""
     with _lock:
         found = _tokenizers.get(vocabulary)
         if found is None:

@@ -81,6 +81,11 @@ def language_of(shape: Shape, *, leading_space: bool = False, without: Iterable[
     return _cached_language(_ByText(shape), spaced, excluded)
 
 
+def forget_languages() -> None:
+    """Empty the cache (measurements of a cold start)."""
+    _cached_language.cache_clear()
+
+
 @dataclass(frozen=True, slots=True)
 class _ByText:
     """A shape compared by how it is written: `1`, `1.0` and `True` are equal in Python but not in JSON."""

@@ -22,7 +22,7 @@ from .vocabulary import TokenVocabulary
 
 Mask = NDArray[np.bool_]
 
-MASK_BYTES = 16 * 2**20
+MASK_BYTES = 4 * 2**20
 """Memory for the masks kept of one automaton."""
 
 PLACES = 1024
