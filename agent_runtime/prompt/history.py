@@ -19,7 +19,7 @@ from ..messages import Message
 from .encode import HasBackend
 from .format import PromptFormat
 from .listing import OfferedTool
-from .render import render_prompt
+from .render import Prompt, render_prompt
 
 # Dropping a little more than needed keeps the same messages out for many turns, and with them the
 # prefix that the cache knows.
@@ -31,12 +31,16 @@ _Group = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FittedHistory:
-    """A conversation that fits. `kept` and `dropped` are indices into the conversation that was given."""
+    """A conversation that fits, and its prompt.
+
+    `kept` and `dropped` are indices into the conversation that was given, and so are the message indices
+    of the prompt.
+    """
 
     messages: tuple[Message, ...]
     kept: tuple[int, ...]
     dropped: tuple[int, ...]
-    prompt_tokens: int
+    prompt: Prompt
 
 
 def fit_history(
@@ -67,7 +71,7 @@ def fit_history(
     exchanges, steps = _droppable(messages)
     total = window.tokens_without(())
     if total <= max_tokens:
-        return window.without((), total)
+        return window.without(())
     if (least := window.tokens_without(exchanges)) <= max_tokens:
         size = max(1, max_tokens // _STEPS_PER_WINDOW)
         goal = total + (max_tokens - total) // size * size  # a whole number of steps less, at most max_tokens
@@ -96,22 +100,29 @@ class _Window:
         count = bisect.bisect_left(
             range(len(groups)), True, key=lambda count: tokens_without_first(count) <= max_tokens
         )
-        return self.without((*gone, *groups[:count]), tokens_without_first(count))
+        return self.without((*gone, *groups[:count]))
 
     def tokens_without(self, groups: Sequence[_Group]) -> int:
-        kept = [self.messages[index] for index in self._kept(groups)]
-        prompt = render_prompt(
-            kept, self.tools, format=self.format, tokenizer=self.tokenizer, date=self.date, think=self.think
-        )
-        return len(prompt.ids)
+        return len(self._prompt(self._kept(groups)).ids)
 
-    def without(self, groups: Sequence[_Group], prompt_tokens: int) -> FittedHistory:
+    def without(self, groups: Sequence[_Group]) -> FittedHistory:
         kept = self._kept(groups)
         return FittedHistory(
             messages=tuple(self.messages[index] for index in kept),
             kept=kept,
             dropped=tuple(sorted(index for group in groups for index in group)),
-            prompt_tokens=prompt_tokens,
+            prompt=self._prompt(kept),
+        )
+
+    def _prompt(self, kept: tuple[int, ...]) -> Prompt:
+        return render_prompt(
+            [self.messages[index] for index in kept],
+            self.tools,
+            format=self.format,
+            tokenizer=self.tokenizer,
+            date=self.date,
+            think=self.think,
+            message_indices=kept,
         )
 
     def _kept(self, groups: Sequence[_Group]) -> tuple[int, ...]:

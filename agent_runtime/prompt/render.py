@@ -113,6 +113,7 @@ def render_prompt(
     date: datetime.date | None = None,
     think: bool = False,
     add_generation_prompt: bool = True,
+    message_indices: Sequence[int] | None = None,
 ) -> Prompt:
     """Lay out a conversation for the backbone.
 
@@ -124,12 +125,14 @@ def render_prompt(
         date: today, or None for no date line.
         think: whether the backbone shall think first. A format's flag in the system message wins.
         add_generation_prompt: whether the prompt ends where the reply begins.
+        message_indices: what each message is called in spans and sources, where some were left out of a
+            longer conversation; counted from 0 otherwise.
 
     Raises:
         ConfigError: the tokenizer lacks a control token.
         MessageError: arguments of a past call are not JSON.
     """
-    page = _Page(format, text_encoder(tokenizer))
+    page = _Page(format, text_encoder(tokenizer), message_indices or range(len(messages)))
     is_thinking = _is_thinking(messages, format, think)
     rest = _write_system(page, messages, tools, date=date, is_thinking=is_thinking)
     prefix_tokens = page.num_tokens
@@ -143,8 +146,9 @@ def render_prompt(
 class _Page:
     """Collects pieces and keeps count of characters and tokens."""
 
-    def __init__(self, format: PromptFormat, encoder: TextEncoder) -> None:
+    def __init__(self, format: PromptFormat, encoder: TextEncoder, message_indices: Sequence[int]) -> None:
         self.format = format
+        self._message_indices = message_indices
         self.num_tokens = 0
         self._num_chars = 0
         self._encoder = encoder
@@ -162,6 +166,7 @@ class _Page:
             self._add(PromptPiece(speakable(text), self._encoder.encode_text(text), "text"))
 
     def content(self, text: str, message_index: int) -> None:
+        message_index = self._message_indices[message_index]
         chars, tokens = self._num_chars, self.num_tokens
         encoded = self._encoder.encode_text(text)
         self._add(PromptPiece(speakable(text), encoded, "content", message_index))

@@ -31,13 +31,8 @@ def number_type(schema: Mapping[str, Any], kind: str) -> str:
         low, above = max([above + 1, *filter(_is_number, [low])]), None
     if kind == "integer" and _is_number(below) and isinstance(below, int):
         high, below = min([below - 1, *filter(_is_number, [high])]), None
-    shown = kind
-    if _is_number(low) and _is_number(high):
-        shown += f" {low}..{high}"
-    elif _is_number(low):
-        shown += f" >={low}"
-    elif _is_number(high):
-        shown += f" <={high}"
+    bounds = _range_text(low, high)
+    shown = f"{kind} {bounds}" if bounds else kind
     shown += f" >{above}" if _is_number(above) else ""
     shown += f" <{below}" if _is_number(below) else ""
     step = schema.get("multipleOf")
@@ -45,14 +40,10 @@ def number_type(schema: Mapping[str, Any], kind: str) -> str:
 
 
 def size_text(low: Any, high: Any) -> str:
-    """A range of counts: `2..5`, `2..`, `..5`, `3`, or nothing."""
-    low = low if _is_number(low) and low > 0 else None
-    high = high if _is_number(high) else None
-    if low is None and high is None:
-        return ""
-    if low == high:
+    """A range of counts: `2..5`, `>=2`, `<=5`, `3`, or nothing."""
+    if _is_number(low) and low == high:
         return f"{low}"
-    return f"{'' if low is None else low}..{'' if high is None else high}"
+    return _range_text(low if _is_number(low) and low > 0 else None, high)
 
 
 def implied_type(schema: Mapping[str, Any]) -> str:
@@ -69,6 +60,14 @@ _TELLING_KEYWORDS = {
     "string": ("pattern", "format", "minLength", "maxLength"),
     "number": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
 }
+
+
+def _range_text(low: Any, high: Any) -> str:
+    if _is_number(low) and _is_number(high):
+        return f"{low}..{high}"
+    if _is_number(low):
+        return f">={low}"
+    return f"<={high}" if _is_number(high) else ""
 
 
 def _is_number(value: Any) -> TypeGuard[int | float]:

@@ -64,7 +64,7 @@ def test_conversation_that_fits_is_left_alone() -> None:
 
     assert fitted.messages == tuple(talk)
     assert fitted.dropped == ()
-    assert fitted.prompt_tokens == _num_tokens(talk)
+    assert fitted.prompt.ids == _prompt_ids(talk)
 
 
 def test_oldest_exchanges_go_first_and_whole() -> None:
@@ -75,6 +75,7 @@ def test_oldest_exchanges_go_first_and_whole() -> None:
     assert fitted.dropped == (1, 2, 3, 4)
     assert fitted.messages == (_SYSTEM, *talk[5:])
     assert fitted.kept == (0, 5, 6, 7)
+    assert [span.message_index for span in fitted.prompt.message_spans] == [0, 5, 6, 7]
 
 
 def test_older_calls_of_the_present_exchange_go_with_their_results() -> None:
@@ -144,7 +145,8 @@ def test_what_is_kept_always_fits_and_always_holds_together(talk: list[Message],
     calls = {call.id for message in fitted.messages for call in message.tool_calls}
     results = {message.tool_call_id for message in fitted.messages if message.role == "tool"}
     last_user = max(index for index, message in enumerate(talk) if message.role == "user")
-    assert fitted.prompt_tokens == _num_tokens(fitted.messages) <= max_tokens
+    assert fitted.prompt.ids == _prompt_ids(fitted.messages)
+    assert len(fitted.prompt.ids) <= max_tokens
     assert calls == results
     assert last_user in fitted.kept
     assert len(talk) - 1 in fitted.kept

@@ -35,6 +35,8 @@ def _argument(schema: Any, *, required: bool = True, definitions: Any = None) ->
         pytest.param(
             {"type": "string", "minLength": 2, "maxLength": 5}, "string 2..5 characters", id="length"
         ),
+        pytest.param({"type": "string", "minLength": 2}, "string >=2 characters", id="min-length"),
+        pytest.param({"type": "string", "maxLength": 5}, "string <=5 characters", id="max-length"),
         pytest.param({"type": "integer", "minimum": 1, "maximum": 7}, "integer 1..7", id="range"),
         pytest.param({"type": "integer", "exclusiveMinimum": 0}, "integer >=1", id="integer-above"),
         pytest.param({"type": "number", "minimum": 0}, "number >=0", id="at-least"),
@@ -52,6 +54,8 @@ def _argument(schema: Any, *, required: bool = True, definitions: Any = None) ->
             "string[1..3]",
             id="array-size",
         ),
+        pytest.param({"type": "array", "minItems": 1}, "any[>=1]", id="array-not-empty"),
+        pytest.param({"type": "array", "minItems": 2, "maxItems": 2}, "any[2]", id="array-of-two"),
         pytest.param({"type": "array", "items": {"enum": ["a", "b"]}}, '("a" | "b")[]', id="array-of-enum"),
         pytest.param(
             {"type": "array", "prefixItems": [{"type": "number"}, {"type": "string"}], "items": False},
