@@ -74,12 +74,13 @@ class Engine:
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Outcome] = loop.create_future()
+        worker = self._worker  # a job must not keep the engine alive
 
         def call_soon(callback: Callable[..., None], *arguments: Any) -> None:
             try:
                 loop.call_soon_threadsafe(callback, *arguments)
             except RuntimeError:  # the loop was closed under the turn: nobody is left to be told
-                self._worker.scheduler.cancel(job)
+                worker.scheduler.cancel(job)
 
         def tell(event: Any) -> None:
             if not answer.done() and on_event is not None:
@@ -91,7 +92,7 @@ class Engine:
             deadline_at=None if deadline_s is None else time.monotonic() + deadline_s,
             deadline_s=deadline_s,
         )
-        self._worker.submit(job)
+        worker.submit(job)
         try:
             async with asyncio.timeout(deadline_s) as limit:
                 return await answer
@@ -100,7 +101,7 @@ class Engine:
                 raise DeadlineError(deadline_s=deadline_s) from error
             raise
         finally:
-            self._worker.scheduler.cancel(job)
+            worker.scheduler.cancel(job)
 
     async def warm_up(self) -> None:
         """Load the backbone and run every kind of forward once, so that the first turn is as fast as any.
@@ -128,7 +129,13 @@ class Engine:
 
     async def aclose(self) -> None:
         """The same, without blocking the event loop meanwhile."""
-        await asyncio.to_thread(self.close)
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[None] = loop.create_future()
+        if self._worker.begin_stop(lambda: loop.call_soon_threadsafe(_settle, ended, None, None)):
+            await ended
+            while self._worker.is_alive:  # noqa: ASYNC110 - for the instant between its last call and its end
+                await asyncio.sleep(0)
+        self.close()
 
     def __enter__(self) -> Engine:
         """Itself."""
@@ -162,28 +169,43 @@ class _Worker:
     def __init__(self, scheduler: Scheduler) -> None:
         self.scheduler = scheduler
         self._is_stopping = False
-        self._starting = threading.Lock()
+        self._lock = threading.Lock()  # over starting and ending the thread, held for moments only
         self._thread: threading.Thread | None = None
+        self._has_ended = False
+        self._at_end: list[Callable[[], object]] = []
 
     def submit(self, job: Job) -> None:
         self.scheduler.submit(job)
         if self._thread is None:
             self._start_thread()
 
-    def stop(self) -> None:
+    @property
+    def is_alive(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def begin_stop(self, at_end: Callable[[], object]) -> bool:
+        """Have the thread end; whether it runs, and will call `at_end` last."""
         self._is_stopping = True
         self.scheduler.refuse_new()
         self.scheduler.wake()
-        with self._starting:
-            thread = self._thread
+        with self._lock:
+            is_running = self._thread is not None and not self._has_ended
+            if is_running:
+                self._at_end.append(at_end)
+            return is_running
+
+    def stop(self) -> None:
+        """Have the thread end, and wait for it."""
+        self.begin_stop(lambda: None)
+        thread = self._thread
         if thread is threading.current_thread():
             return  # the engine was dropped on its own worker thread, which now ends by itself
-        if thread is not None:
+        if thread is not None and thread.is_alive():
             thread.join()
         self.scheduler.close(_closed())
 
     def _start_thread(self) -> None:
-        with self._starting:
+        with self._lock:
             if self._thread is None and not self._is_stopping:
                 self._thread = threading.Thread(target=self._work, name="smolcall-engine", daemon=True)
                 self._thread.start()
@@ -194,6 +216,10 @@ class _Worker:
             if not self._is_stopping:
                 self.scheduler.step()
         self.scheduler.close(_closed())
+        with self._lock:
+            self._has_ended = True
+        for tell in self._at_end:
+            tell()
 
 
 def _closed() -> ClosedError:
