@@ -9,7 +9,7 @@ import datetime
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..prompt import Prompt, fit_history, render_prompt
+from ..prompt import Prompt, fit_history
 from .sampling import Sampling
 from .turn import TurnRequest, turn_program
 from .view import BackboneView
@@ -106,13 +106,9 @@ def rendered(order: TurnOrder, backbone: Backbone) -> Prompt:
         "date": _date_of(order.deployment.date),
         "think": order.deployment.think,
     }
-    prompt = render_prompt(order.messages, order.tools, **layout)
     reply_tokens = min(order.deployment.max_tokens, backbone.max_positions // _REPLY_SHARE)
     max_tokens = backbone.max_positions - reply_tokens
-    if len(prompt.ids) <= max_tokens:
-        return prompt
-    fitted = fit_history(order.messages, order.tools, max_tokens=max_tokens, **layout)
-    return render_prompt(fitted.messages, order.tools, **layout)
+    return fit_history(order.messages, order.tools, max_tokens=max_tokens, **layout).prompt
 
 
 def _date_of(date: str | None) -> datetime.date | None:

@@ -69,9 +69,10 @@ def fit_history(
     """
     window = _Window(messages, tools, max_tokens, format, tokenizer, date, think)
     exchanges, steps = _droppable(messages)
-    total = window.tokens_without(())
+    whole = window.without(())
+    total = len(whole.prompt.ids)
     if total <= max_tokens:
-        return window.without(())
+        return whole
     if (least := window.tokens_without(exchanges)) <= max_tokens:
         size = max(1, max_tokens // _STEPS_PER_WINDOW)
         goal = total + (max_tokens - total) // size * size  # a whole number of steps less, at most max_tokens
