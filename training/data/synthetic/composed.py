@@ -272,9 +272,30 @@ def _flag_rule(draw: Draw, name: str) -> tuple[str, str]:
     )
 
 
+def _object_fields(draw: Draw, depth: int = 0) -> str:
+    """Two to four fields in the grammar's notation, at times an object among them."""
+    fields: dict[str, str] = {}
+    for _ in range(draw.between(2, 4 - depth)):
+        if depth < 2 and draw.chance(0.15):
+            fields[draw.pick(w.NOUNS)] = f"obj({_object_fields(draw, depth + 1)})"
+            continue
+        pick = draw.random()
+        if pick < 0.4:
+            fields[draw.pick(_NUMBER_NAMES)] = draw.pick(("int(1/100)", "int(10/5000)", "num(0.1/100)", "int(-50/50)"))
+        elif pick < 0.85:
+            fields[draw.pick(_TEXT_NAMES)] = draw.pick(("id", "word", "person", "cities", "email", "colors", "url"))
+        else:
+            fields[draw.pick(("mode", "type", "status", "level"))] = f"enum({draw.pick(_ENUMS)})"
+    return ",".join(f"{name}{'?' if draw.chance(0.25) else ''}={kind}" for name, kind in fields.items())
+
+
 def _parameter(draw: Draw, used: set[str]) -> ParameterRule | None:
     roll = draw.random()
     phrases: tuple[str, ...] = ()
+    if draw.chance(0.06):
+        name = draw.pick(("config", "settings", "options", "details", "profile", "metadata", "spec", "range", "contact", "bounds"))
+        rule = ParameterRule((name,), "obj", _object_fields(draw), draw.chance(0.6), None, ())
+        return None if name in used else rule
     if roll < 0.30:
         name, kind = draw.pick(_NUMBER_NAMES), draw.pick(_NUMERIC)
     elif roll < 0.62:
@@ -363,13 +384,18 @@ def is_held_out(action: Action, share: int) -> bool:
     return int.from_bytes(hashlib.blake2b(identity.encode(), digest_size=4).digest(), "big") % share == 0
 
 
+_TELLING = frozenset("get fetch retrieve show check list read query request report print return scan search find look export load pull open "
+                     "calculate compute determine measure estimate evaluate count analyze inspect review".split())
+"""Verbs that all fit "What is ...?": among near misses of one thing at most one tool may have one."""
+
+
 def near_misses(draw: Draw, action: Action, count: int) -> list[Action]:
     """Actions that differ from a composed one by the verb, or by the thing."""
     found = []
     for _ in range(count):
         if draw.chance(0.6):
             other = composed_action(draw, domain=action.domain, thing=action.object)
-            if other.verbs != action.verbs:
+            if other.verbs != action.verbs and not (other.verbs[0] in _TELLING and action.verbs[0] in _TELLING):
                 found.append(other)
         else:
             other = composed_action(draw, domain=action.domain)

@@ -382,11 +382,15 @@ def person(draw: Draw) -> str:
         return draw.pick(w.FIRST_NAMES)
     if roll < 0.36:
         return draw.pick(w.UNICODE_NAMES)
+    if roll < 0.5:
+        return f"{draw.pick(w.FIRST_NAMES)} {pseudo_word(draw).title()}"
     return f"{draw.pick(w.FIRST_NAMES)} {draw.pick(w.LAST_NAMES)}"
 
 
 def city(draw: Draw) -> str:
-    """A city's name, sometimes in its own script."""
+    """A city's name, sometimes in its own script, sometimes of no city."""
+    if draw.chance(0.2):
+        return draw.pick(("{}", "Port {}", "{}ville", "San {}", "New {}", "{} City", "{}burg", "{} Springs")).format(pseudo_word(draw).title())
     return draw.pick(w.UNICODE_CITIES) if draw.chance(0.05) else draw.pick(w.CITIES)
 
 
@@ -663,6 +667,18 @@ def _list(draw: Draw, argument: str) -> Kind:
     return list_kind(draw_kind(draw, name, inner.replace("|", "/")), int(low or 2), int(high or 4))
 
 
+def _integer_enum(draw: Draw, argument: str) -> Kind:
+    """`intenum(1/2/3)`: an integer out of a few."""
+    values = [int(value) for value in argument.split("/")]
+
+    def sample(d: Draw) -> Said:
+        number = d.pick(values)
+        text = say_integer(d, number)
+        return number, [Copy("", text) if text == str(number) else text]
+
+    return Kind({"type": "integer", "enum": values}, sample)
+
+
 def _one_of(draw: Draw, argument: str) -> Kind:
     """`oneof(a|b|c)`: example values of a tool's own description."""
     options = argument.split("|")
@@ -736,6 +752,7 @@ BUILDERS: dict[str, Callable[[Draw, str], Kind]] = {
     "series": _series,
     "matrix": _matrix,
     "oneof": _one_of,
+    "intenum": _integer_enum,
     "listof": _list_of,
     "point": _point,
     "person": _made(person, "for {}"),
@@ -782,7 +799,7 @@ BUILDERS: dict[str, Callable[[Draw, str], Kind]] = {
             f"{d.pick(('*', '0', str(d.between(1, 59))))} {d.pick(('*', str(d.between(0, 23))))} * * {d.pick(('*', '1-5', str(d.between(0, 6))))}"
         )
     ),
-    "hexcolor": _made(lambda d: f"#{int(d.random() * 16**6):06{d.pick('xX')}}"),
+    "hexcolor": _made(lambda d: f"#{int(d.random() * 16**6):06{d.pick('xX')}}", schema={"type": "string", "pattern": "^#[0-9a-fA-F]{6}$"}),
     "pattern": _made(
         lambda d: d.pick(
             (f"*.{d.pick(('txt', 'py', 'csv', 'log'))}", f"{d.pick(w.NOUNS)}*", f"*{d.pick(w.NOUNS)}*.json", f"{d.pick(w.NOUNS)}_??.png")
@@ -801,7 +818,7 @@ BUILDERS: dict[str, Callable[[Draw, str], Kind]] = {
             f"{''.join(d.pick('ABCDEFGHKLMNPRSTUVWXYZ') for _ in range(d.between(2, 3)))}{d.pick(('-', ' ', ''))}{d.between(10, 9999)}"
         )
     ),
-    "zip": _made(lambda d: str(d.between(10000, 99999)), hint="five digits"),
+    "zip": _made(lambda d: str(d.between(10000, 99999)), hint="five digits", schema={"type": "string", "pattern": "^[0-9]{5}$"}),
     "avoid": lambda draw, argument: _enum(draw, "tolls:toll roads/highways:motorways/ferries/unpaved:dirt roads"),
     "events_named": _made(
         lambda d: d.pick(
@@ -824,6 +841,41 @@ def _coordinate(draw: Draw) -> Said:
     return value, [Copy("", text) if json.dumps(value) == text else text]
 
 
+def _entity(options: Sequence[str], *shapes: str) -> Callable[[Draw, str], Kind]:
+    """Names from a list, or made up in one of the shapes: lists alone would be learnt by heart."""
+
+    def make(draw: Draw) -> str:
+        if draw.chance(0.55):
+            return draw.pick(options)
+        return draw.pick(shapes).format(
+            a=draw.pick(w.ADJECTIVES).title(), n=draw.pick(w.NOUNS).title(), m=draw.pick(w.NOUNS).title(), p=pseudo_word(draw).title(),
+            f=draw.pick(w.FIRST_NAMES), l=draw.pick(w.LAST_NAMES), c=draw.pick(w.CITIES), la=draw.pick(w.ADJECTIVES), ln=draw.pick(w.NOUNS),
+            o=draw.pick(w.COLORS), d=draw.between(2, 99),
+        )  # fmt: skip
+
+    return _made(make)
+
+
+_ENTITIES: dict[str, Callable[[Draw, str], Kind]] = {
+    "companies": _entity(w.COMPANIES, "{p} Inc", "{a} {n} Ltd", "{l} & {f}", "{p} {n}", "{n}works", "{p}", "{l} Group", "{c} {n} Co"),
+    "restaurants": _entity(w.RESTAURANTS, "The {a} {n}", "{f}'s Kitchen", "Café {p}", "{p}", "{n} & {m}", "Chez {f}", "{c} Grill"),
+    "hotels": _entity(w.HOTELS, "Hotel {p}", "The {a} {n} Inn", "{c} Palace Hotel", "{l} Lodge", "{n} Resort"),
+    "songs": _entity(w.SONGS, "{a} {n}", "The {n} and the {m}", "{p}", "My {a} {n}", "{f}", "{n} in {c}", "{d} {n}s"),
+    "artists": _entity(w.ARTISTS, "The {a} {n}s", "{f} {l}", "{p}", "{f} and the {n}s", "{n} {m}"),
+    "movies": _entity(w.MOVIES, "The {n} of {c}", "{a} {n}", "{f} and the {a} {n}", "The {a} {m}", "{p}: {a} {n}"),
+    "books": _entity(w.BOOKS, "The {n} of {p}", "A {a} {n}", "{n} and {m}", "{f}'s {n}", "The {a} {n}"),
+    "products": _entity(w.PRODUCTS, "{la} {ln}", "{o} {ln}", "{ln} {ln}", "{p} {d}", "{la} {o} {ln}"),
+    "games": _entity(w.GAMES, "{n} Quest", "{p} {d}", "The {a} {n}", "{a} {n} Simulator"),
+    "teams": _entity(w.TEAMS, "{c} {n}s", "FC {p}", "{a} {n}s", "{c} United"),
+    "topics": _entity(w.TOPICS, "{la} {ln}s", "the {ln} of {c}", "{ln} design", "{p}", "the history of the {ln}"),
+    "tasks": _entity(w.TASKS, "call {f}", "buy a {la} {ln}", "check the {ln}", "send the {ln} to {f}", "repair the {la} {ln}", "meet {f} at the {ln}"),
+    "meetings": _entity(w.MEETINGS, "{ln} review", "lunch with {f}", "{la} {ln} meeting", "call with {l}", "{p} kickoff", "{ln} workshop"),
+    "places": _entity(w.PLACES, "{l} Park", "the {la} {ln}", "{n} Station", "{d} {n} Street", "{c} Museum", "{p} Square", "{f}'s house"),
+    "cities": _entity(w.CITIES, "{p}", "Port {p}", "{p}ville", "San {p}", "New {p}", "{a} Falls", "{p} City"),
+    "dishes": _entity(w.DISHES, "{la} {ln} soup", "{ln} salad", "{p} noodles", "{la} pie", "{c} burger"),
+}  # fmt: skip
+
+
 def _lists() -> None:
     """Each plain word list is a kind of its own: `restaurants`, `cuisines`, ..."""
     skipped = {"FIRST_NAMES", "LAST_NAMES", "US_CITIES", "COUNTRY_CODES", "LANGUAGES", "CURRENCIES", "SYLLABLES", "VERBS"}
@@ -833,6 +885,7 @@ def _lists() -> None:
 
 
 _lists()
+BUILDERS.update(_ENTITIES)
 
 
 def draw_kind(draw: Draw, name: str, argument: str = "") -> Kind:

@@ -132,7 +132,8 @@ def _action(tool: Mapping[str, Any]) -> Action | None:
     if verb not in _VERBS and verb.endswith("s") and verb[:-1] in _VERBS:
         verb = verb[:-1]
     from_name = " ".join(name_words[1:5]) if name_words and name_words[0] in _VERBS and len(name_words) > 1 else ""
-    if verb in _VERBS and 1 <= len(rest.split()) <= 11 and rest.isascii():
+    is_plain = rest.isascii() and "_" not in rest and "<" not in rest and not rest.endswith(("about", "whether", "if", "all", "your", "its"))
+    if verb in _VERBS and 1 <= len(rest.split()) <= 10 and is_plain:
         thing = re.sub(r"^(?:up|for) ", "", rest) if verb in ("look", "search") else rest
         verb = "look up" if verb == "look" else verb
     elif from_name:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
+from . import questions
 from . import words as w
 from .draw import Draw
 from .kinds import Copy, Piece, Said
@@ -135,7 +136,7 @@ def _phrase(draw: Draw, parameter: Parameter, pieces: list[Piece]) -> list[Piece
 
 
 def _named(draw: Draw, form: int, parameter: Parameter, pieces: list[Piece], *, is_first: bool) -> list[Piece]:
-    label = parameter.label
+    label = parameter.said_label
     if form == 0:
         return [f"with {label} " if is_first else f"{label} ", *pieces]
     if form == 1:
@@ -211,7 +212,7 @@ def hang(draw: Draw, parameter: Parameter, pieces: list[Piece], count: int) -> l
 
 
 def _sentence(draw: Draw, form: int, parameter: Parameter, pieces: list[Piece]) -> list[Piece]:
-    label = parameter.label
+    label = parameter.said_label
     if form == 0:
         return [f" The {label} is ", *pieces, "."]
     if form == 1:
@@ -355,6 +356,8 @@ def say_request(draw: Draw, tool: DrawnTool, given: dict[str, Said], call: int =
     else:
         pieces = _as_listing(draw, tool, opening, rest, call)
     roll = draw.random()
+    if roll < 0.03:
+        return [questions.story(draw), " ", *pieces]
     if roll < 0.15:
         return [context(draw), " ", *pieces]
     if roll < 0.18:

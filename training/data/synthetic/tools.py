@@ -26,6 +26,9 @@ class Parameter:
     has_default: bool = False
     phrases: tuple[str, ...] = ()
     rule_name: str = ""
+    """The parameter's name in the grammar: wordings refer to it."""
+    said_label: str = ""
+    """What requests call it: its label, or another word for it."""
 
 
 @dataclass(slots=True)
@@ -67,6 +70,14 @@ def third_person(verb: str) -> str:
     else:
         first += "s"
     return first + space + rest
+
+
+_REMARKS = ("The user must be logged in.", "Supports paging.", "The result can be cached for an hour.", "Units follow the metric system unless stated otherwise.",
+            "Use the other tools for anything else.", "Only the required arguments must be given; everything else has a sensible default.",
+            "The answer holds a status and a message.", "Call it once for each item.", "Do not call it twice with the same arguments.",
+            "An error is returned if a value is out of range. Nothing is changed in that case.", "Works for all regions.", "Requires a valid licence.",
+            "This is the newest version of the interface; older ones will be removed soon.", "Strings are matched exactly, upper and lower case matter.",
+            "Times are local times. Dates are checked against the calendar.", "At most 100 calls a minute are possible.")
 
 
 def _describe_tool(draw: Draw, action: Action, verb: str, parameters: list[Parameter]) -> str:
@@ -192,10 +203,12 @@ def draw_parameter(draw: Draw, rule: ParameterRule, style: str, subject: str, *,
         description = ""
     name = arbitrary_name(draw, "snake", draw.between(1, 2)) if is_arbitrary else parameter_name(style, chosen)
     phrases = rule.phrases or kind.phrases
+    said = label
+    if len(rule.names) > 1 and draw.chance(0.2):
+        said = max(humanise(draw.pick(rule.names)), label if len(label) < 3 else "", key=len)
     shows_default = has_default and draw.chance(0.55)
     return Parameter(
-        name, label, kind, description, rule.is_required, default if has_default else None, shows_default, phrases, rule.names[0]
-    )
+        name, label, kind, description, rule.is_required, default if has_default else None, shows_default, phrases, rule.names[0], said)
 
 
 def draw_tool(draw: Draw, action: Action, *, verb: str | None = None) -> DrawnTool:
