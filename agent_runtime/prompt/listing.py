@@ -41,9 +41,9 @@ class OfferedTool(Protocol):
 
 
 def json_line(tool: OfferedTool) -> str:
-    """The tool as one line of JSON: name, description, parameters."""
+    """The tool as one line of JSON, in OpenAI's shape: so SmolLM3's training rows list theirs."""
     shown = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
-    return json_text(shown) + "\n"
+    return json_text({"type": "function", "function": shown}) + "\n"
 
 
 def signature_lines(tool: OfferedTool, *, description_limit: int = 160) -> str:

@@ -85,11 +85,12 @@ def test_smollm3_prompt_has_the_layout_the_backbone_was_trained_on() -> None:
     prompt = _render(_TALK, format=PromptFormat.smollm3())
 
     shown = (
+        '{"type": "function", "function": '
         '{"name": "get_weather", "description": "Current weather for a city.", "parameters": '
         '{"type": "object", "properties": {"city": {"type": "string", "description": "City name."}, '
         '"days": {"type": "integer", "minimum": 1, "maximum": 7, "default": 3, '
         '"description": "Number of days."}, "unit": {"enum": ["celsius", "fahrenheit"]}}, '
-        '"required": ["city"]}}'
+        '"required": ["city"]}}}'
     )
     assert prompt.text == (
         "<|im_start|>system\n"
