@@ -45,8 +45,8 @@ def _fresh(taken: Any, make: Any) -> str:
     return f"{name}_{len(list(taken))}"
 
 
-def _split(name: str) -> list[str]:
-    return content_words(re.sub(r"([a-z0-9])([A-Z])", r"\1 \2", name).replace("_", " ")) or ["tool"]
+def _split(name: str) -> tuple[str, ...]:
+    return content_words(re.sub(r"([a-z0-9])([A-Z])", r"\1 \2", name).replace("_", " ")) or ("tool",)
 
 
 def _tool_name(draw: Draw, style: str, tool: Mapping[str, Any]) -> str:

@@ -162,7 +162,7 @@ def follow_up(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
 def chain(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
     """The second call needs a value that only the first one's result holds."""
     first = draw_tool(draw, draw_action(draw, split))
-    noun = (content_words(first.action.object.split(" of ")[-1]) or ["entry"])[-1]
+    noun = (content_words(first.action.object.split(" of ")[-1]) or ("entry",))[-1]
     key = draw.pick((f"{noun}_id", "id", f"{noun}_code", "reference", f"{noun}_number", "result"))
     kind = draw.pick(("id", "id", "int(100/99999)", "path", "num(1/900)"))
     head, _, argument = kind.partition("(")

@@ -1,4 +1,4 @@
-"""Reading the domain grammar (`*.txt`; the first lines of `domains.txt` say how it is written)."""
+"""Reading the domain grammar (`domains*.txt`; the first lines of `domains.txt` say how it is written)."""
 
 from __future__ import annotations
 
@@ -83,7 +83,8 @@ def actions() -> tuple[Action, ...]:
     read = []
     domain = ""
     folder = files(__package__)
-    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".txt"))
+    names = sorted(entry.name for entry in folder.iterdir() if entry.name.startswith("domains"))
+    more = _more_wordings(folder.joinpath("wordings.txt").read_text(encoding="utf8"))
     lines = [line for name in names for line in folder.joinpath(name).read_text(encoding="utf8").splitlines()]
     for line in lines:
         line = line.strip()
@@ -97,6 +98,19 @@ def actions() -> tuple[Action, ...]:
         asks = tuple(rest[1].split("|")) if len(rest) > 1 else ()
         family = next((verb for verb in verbs.split("|") if verb in FAMILIES), "do")
         thing, *said = things.split("|")
+        asks += more.pop(thing, ())
         verb_options = tuple(verb for name in verbs.split("|") for verb in FAMILIES.get(name, (name,)))
         read.append(Action(domain, family, verb_options, thing, parameters, tuple(said), asks))
+    if more:
+        raise ValueError(f"wordings.txt words what no action does: {', '.join(more)}")
     return tuple(read)
+
+
+def _more_wordings(text: str) -> dict[str, tuple[str, ...]]:
+    """`thing ; wording|wording` lines: further wordings for the action about that thing."""
+    more: dict[str, tuple[str, ...]] = {}
+    for line in text.splitlines():
+        if line and not line.startswith("#"):
+            thing, _, wordings = line.partition(" ; ")
+            more[thing] = tuple(wordings.split("|"))
+    return more

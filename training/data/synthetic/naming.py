@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from functools import lru_cache
 
 from . import words as w
 from .draw import Draw
@@ -11,12 +13,13 @@ _SMALL = {"a", "an", "the", "of", "to", "for", "in", "on", "from", "at", "my", "
 STYLES = ("snake", "snake", "snake", "camel", "camel", "pascal", "dotted", "kebab")
 
 
-def content_words(text: str) -> list[str]:
+@lru_cache(maxsize=1 << 16)
+def content_words(text: str) -> tuple[str, ...]:
     """The words of a phrase that a name would keep."""
-    return [word for word in re.split(r"[^A-Za-z0-9]+", text.lower()) if word and word not in _SMALL]
+    return tuple(word for word in re.split(r"[^A-Za-z0-9]+", text.lower()) if word and word not in _SMALL)
 
 
-def join_name(style: str, words: list[str]) -> str:
+def join_name(style: str, words: Sequence[str]) -> str:
     """Words in one of the styles."""
     if style == "camel":
         return words[0] + "".join(word.capitalize() for word in words[1:])
@@ -33,11 +36,11 @@ def tool_name(draw: Draw, style: str, verb: str, thing: str, domain: str) -> str
     """A name that says what the tool does, in one of many arrangements."""
     head, of, rest = thing.partition(" of ")
     noun = content_words(rest) + content_words(head) if of and draw.chance(0.6) else content_words(thing)
-    noun = noun[:4] or ["it"]
+    noun = noun[:4] or ("it",)
     verb_words = content_words(verb)
     roll = draw.random()
     if style == "dotted":
-        front = content_words(domain)[:1] if roll < 0.6 else [draw.pick(noun)]
+        front = content_words(domain)[:1] if roll < 0.6 else (draw.pick(noun),)
         return f"{front[0]}.{'_'.join(noun if draw.chance(0.4) else verb_words + noun)}"
     if roll < 0.62:
         words = verb_words + noun
@@ -46,9 +49,9 @@ def tool_name(draw: Draw, style: str, verb: str, thing: str, domain: str) -> str
     elif roll < 0.8:
         words = noun + verb_words
     elif roll < 0.9:
-        words = [*content_words(domain)[:1], *verb_words, *noun]
+        words = (*content_words(domain)[:1], *verb_words, *noun)
     else:
-        words = [*verb_words, *noun, draw.pick(("v2", "tool", "api", "by_params", "info", "service", "data", "1", "request"))]
+        words = (*verb_words, *noun, draw.pick(("v2", "tool", "api", "by_params", "info", "service", "data", "1", "request")))
     return join_name(style, words)
 
 

@@ -56,7 +56,7 @@ def _sample_fields(draw: Draw, fields: list[_Field]) -> tuple[dict[str, Any], li
     value: dict[str, Any] = {}
     said = []
     for field in fields:
-        if not field.is_required and draw.chance(0.5):
+        if not field.is_required and draw.chance(0.5) and not (field is fields[-1] and not value):
             continue
         inner, pieces = field.kind.sample(draw)
         if field.kind.is_self_explaining:

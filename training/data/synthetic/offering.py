@@ -61,7 +61,7 @@ def distractors(draw: Draw, tools: list[DrawnTool], split: Split, count: int, ne
     known = actions_of(split)
     near: list[Action] = []
     for tool in tools:
-        if draw.pool is not None and tool.action.domain == "pool":
+        if draw.pool is not None and tool.action.description:
             near += _pool_neighbours(draw, draw.pool, tool.action, split, count)
             continue
         near += _neighbours(tool.action, split) if tool.action in known else near_misses(draw, tool.action, count)

@@ -158,7 +158,7 @@ def _action(tool: Mapping[str, Any]) -> Action | None:
     family = "calc" if verb in _CALC else "get" if verb in _GET else "search" if verb in _SEARCH else "do"
     thing = thing[0].lower() + thing[1:] if len(thing) > 1 and not thing[1].isupper() else thing
     said = (from_name,) if from_name and len(from_name.split()) >= 2 else ()
-    return Action("pool", family, (verb,), thing, tuple(rules), said, (), True, description[:240])
+    return Action(name_words[-1] if name_words else verb, family, (verb,), thing, tuple(rules), said, (), True, description[:240])
 
 
 @cache
