@@ -5,10 +5,13 @@ Every request draws from a generator of its own, so that its turn is the same al
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+NO_IDS: NDArray[np.int64] = np.empty(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,34 +45,42 @@ class Sampler:
         self._generator = np.random.default_rng(sampling.seed)
 
     def choose(
-        self, logits: NDArray[np.float32], ids: NDArray[np.int64], ending: NDArray[np.int64] | None = None
+        self, logits: NDArray[np.float32], ids: NDArray[np.int64], ending: NDArray[np.int64] = NO_IDS
     ) -> Choice:
-        """Choose among `ids` (ascending, not empty).
+        """Choose among `ids` and `ending`: ascending, disjoint, not both empty.
 
         Args:
             logits: a row over the vocabulary.
-            ids: the allowed tokens.
-            ending: those of them whose joint probability is wanted as well.
+            ids: tokens that go on.
+            ending: tokens that end the slot; their joint probability is reported.
         """
-        scores = logits[ids]
-        top = float(scores.max())
-        if not np.isfinite(top):
-            scores, top = _finite(scores)
-        weights = np.exp(scores - top)
-        total = float(weights.sum(dtype=np.float64))
-        at = int(scores.argmax()) if self._sampling.temperature == 0 else self._drawn(scores, top)
-        ending_logprob = -np.inf
-        if ending is not None and len(ending):
-            share = float(weights[np.searchsorted(ids, ending)].sum(dtype=np.float64))
-            ending_logprob = _log(share / total)
-        return Choice(int(ids[at]), _log(float(weights[at]) / total), ending_logprob)
+        going, stopping = logits[ids], logits[ending]
+        top = max(_top(going), _top(stopping))
+        if not math.isfinite(top):
+            going, stopping = _finite(going), _finite(stopping)
+            top = max(_top(going), _top(stopping))
+        stopping_weights = np.exp(stopping - top)
+        stopping_weight = float(stopping_weights.sum(dtype=np.float64))
+        total = float(np.exp(going - top).sum(dtype=np.float64)) + stopping_weight
+        if self._sampling.temperature == 0:
+            is_ending, at = _best(going, stopping, ids, ending)
+        else:
+            at = self._drawn(np.concatenate([going, stopping]), top)
+            is_ending = at >= len(going)
+            at -= len(going) if is_ending else 0
+        token_id, score = (ending[at], stopping[at]) if is_ending else (ids[at], going[at])
+        log_total = math.log(total)
+        return Choice(
+            token_id=int(token_id),
+            logprob=float(score) - top - log_total,
+            ending_logprob=math.log(stopping_weight) - log_total if stopping_weight > 0 else -math.inf,
+        )
 
     def _drawn(self, scores: NDArray[np.float32], top: float) -> int:
         weights = np.exp((scores.astype(np.float64) - top) / self._sampling.temperature)
         if self._sampling.top_p < 1.0:
             return self._drawn_from_nucleus(weights)
-        cumulative = np.cumsum(weights)
-        return _position(cumulative, self._generator.random())
+        return _position(np.cumsum(weights), self._generator.random())
 
     def _drawn_from_nucleus(self, weights: NDArray[np.float64]) -> int:
         order = np.argsort(-weights, kind="stable")
@@ -78,16 +89,32 @@ class Sampler:
         return int(order[_position(cumulative[:kept], self._generator.random())])
 
 
+def _top(scores: NDArray[np.float32]) -> float:
+    return float(scores.max()) if len(scores) else -math.inf
+
+
+def _best(
+    going: NDArray[np.float32],
+    stopping: NDArray[np.float32],
+    ids: NDArray[np.int64],
+    ending: NDArray[np.int64],
+) -> tuple[bool, int]:
+    """The most probable token, the lowest id among equals: whether it ends, and where it stands."""
+    if not len(stopping):
+        return False, int(going.argmax())
+    last = int(stopping.argmax())
+    if not len(going):
+        return True, last
+    first = int(going.argmax())
+    is_ending = (stopping[last], -ending[last]) > (going[first], -ids[first])
+    return bool(is_ending), last if is_ending else first
+
+
 def _position(cumulative: NDArray[np.float64], draw: float) -> int:
     found = int(np.searchsorted(cumulative, draw * cumulative[-1], side="right"))
     return min(found, len(cumulative) - 1)
 
 
-def _log(probability: float) -> float:
-    return float(np.log(probability)) if probability > 0 else -np.inf
-
-
-def _finite(scores: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
+def _finite(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     """Scores a broken or overflowing backbone may give, made comparable."""
-    scores = np.nan_to_num(scores, nan=-1e30, posinf=1e30, neginf=-1e30)
-    return scores, float(scores.max())
+    return np.nan_to_num(scores, nan=-1e30, posinf=1e30, neginf=-1e30)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .byte_automaton import LanguageError
-from .matcher import SlotMatcher, matcher_for
+from .matcher import AutomatonMatcher, SlotMatcher, matcher_for
 from .scaffold import Slot
 from .token_tree import TokenNode, TokenTrees
 from .vocabulary import TokenVocabulary
@@ -45,15 +45,24 @@ def matcher_maker(vocabulary: TokenVocabulary, *, max_slot_tokens: int) -> Match
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """The tokens that may come next: `ids` in ascending order.
+    """The tokens that may come next, in ascending order.
 
-    `path` is the slot that is open (None: between slots); `ending` are those of the ids
-    that end it.
+    Attributes:
+        ids: those that go on.
+        ending: those that end the open slot; none of them is among `ids`.
+        path: the slot that is open; None between slots, or where readings differ.
     """
 
     ids: NDArray[np.int64]
-    path: str | None
     ending: NDArray[np.int64]
+    path: str | None
+
+    @property
+    def only(self) -> int | None:
+        """The token that must come next, if there is just one."""
+        if len(self.ids) + len(self.ending) != 1:
+            return None
+        return int(self.ids[0] if len(self.ids) else self.ending[0])
 
 
 class _InLiteral:
@@ -64,6 +73,16 @@ class _InLiteral:
     def __init__(self, walker: CallWalker, node: TokenNode) -> None:
         self.walker = walker
         self.node = node
+
+    def take_forced(self) -> Iterator[int]:
+        """Go down to the last token before a choice or the literal's end."""
+        node = self.node
+        while len(node.children) == 1:
+            ((token_id, child),) = node.children.items()
+            if child.ends:
+                break
+            yield token_id
+            self.node = node = child
 
 
 class _InConstants:
@@ -93,7 +112,9 @@ class _InSlot:
 
 _Reading = _InLiteral | _InConstants | _InSlot
 
-_NO_IDS = np.empty(0, dtype=np.int64)
+_NO_IDS: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+_FEW = 256
+"""Below this many tokens, sets are faster than masks."""
 
 
 class CallFrontier:
@@ -152,11 +173,13 @@ class CallFrontier:
         """Take tokens as long as only one is possible, and say which."""
         taken: list[int] = []
         while self._complete is None:
-            allowed = self.allowed()
-            if len(allowed.ids) != 1:
+            if len(self._readings) == 1 and isinstance(literal := self._readings[0], _InLiteral):
+                taken.extend(literal.take_forced())
+            token_id = self.allowed().only
+            if token_id is None:
                 break
-            taken.append(int(allowed.ids[0]))
-            self.advance(taken[-1])
+            taken.append(token_id)
+            self.advance(token_id)
         return taken
 
     def advance(self, token_id: int) -> None:
@@ -250,31 +273,25 @@ class CallFrontier:
     # What a reading allows.
 
     def _find_allowed(self) -> Allowed:
-        if len(self._readings) == 1:
-            return self._allowed_by(self._readings[0])
         alone = [self._allowed_by(reading) for reading in self._readings]
-        paths = {allowed.path for allowed in alone}
-        endings = [allowed.ending for allowed in alone]
-        return Allowed(
-            ids=np.unique(np.concatenate([allowed.ids for allowed in alone])),
-            path=paths.pop() if len(paths) == 1 else None,
-            ending=np.unique(np.concatenate(endings)),
-        )
+        return alone[0] if len(alone) == 1 else _union(alone)
 
     def _allowed_by(self, reading: _Reading) -> Allowed:
         if isinstance(reading, _InLiteral):
-            return Allowed(reading.node.ids, None, _NO_IDS)
-        ends = self._ends(reading)
-        ending = _NO_IDS if ends is None else ends.ids
-        inside = (
-            reading.node.ids if isinstance(reading, _InConstants) else np.flatnonzero(self._mask(reading))
-        )
+            return Allowed(reading.node.ids, _NO_IDS, None)
+        if isinstance(reading, _InConstants):
+            ids = reading.node.ids
+        else:
+            mask = self._mask(reading)
+            # An automaton keeps the masks of its states; others make each one anew.
+            keeps_masks = isinstance(reading.matcher, AutomatonMatcher)
+            ids = self._trees.ids_of(mask) if keeps_masks else np.flatnonzero(mask)
         path = reading.walker.slot.path if reading.walker.slot is not None else None
-        if not len(ending):
-            return Allowed(inside, path, ending)
-        if not len(inside):
-            return Allowed(ending, path, ending)
-        return Allowed(np.union1d(inside, ending), path, ending)
+        ends = self._ends(reading)
+        if ends is None:
+            return Allowed(ids, _NO_IDS, path)
+        goes_on = reading.node.children if isinstance(reading, _InConstants) else self._mask(reading)
+        return Allowed(ids, _without(ends.ids, goes_on), path)
 
     def _mask(self, reading: _InSlot) -> NDArray[np.bool_]:
         if reading.mask is None:
@@ -292,3 +309,36 @@ class CallFrontier:
 
     def _text(self, reading: _InConstants | _InSlot) -> str:
         return self._vocabulary.text_of(reading.token_ids).decode()
+
+
+def _without(
+    ending: NDArray[np.int64], goes_on: NDArray[np.bool_] | dict[int, TokenNode]
+) -> NDArray[np.int64]:
+    """The ending tokens that cannot go on as well; what can is followed both ways."""
+    if isinstance(goes_on, dict):
+        is_both = [token_id in goes_on for token_id in ending.tolist()]
+    else:
+        is_both = [token_id < len(goes_on) and bool(goes_on[token_id]) for token_id in ending.tolist()]
+    return ending[~np.array(is_both)] if any(is_both) else ending
+
+
+def _union(alone: list[Allowed]) -> Allowed:
+    """What several readings allow together; a token ends the slot only if it goes on in none of them."""
+    paths = {allowed.path for allowed in alone}
+    ids = _sorted_union([allowed.ids for allowed in alone])
+    ending = _sorted_union([allowed.ending for allowed in alone])
+    if len(ending) and len(ids):
+        ending = ending[ids[np.minimum(np.searchsorted(ids, ending), len(ids) - 1)] != ending]
+    return Allowed(ids, ending, paths.pop() if len(paths) == 1 else None)
+
+
+def _sorted_union(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+    parts = [part for part in parts if len(part)]
+    if len(parts) < 2:
+        return parts[0] if parts else _NO_IDS
+    if max(map(len, parts)) < _FEW:
+        return np.array(sorted({token_id for part in parts for token_id in part.tolist()}), dtype=np.int64)
+    mask = np.zeros(1 + max(int(part[-1]) for part in parts), dtype=np.bool_)
+    for part in parts:
+        mask[part] = True
+    return np.flatnonzero(mask)

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _CACHED_TREES = 8192
+_CACHED_IDS = 8_000_000
+"""Token ids remembered for masks, over all of them."""
 
 
 class TokenNode:
@@ -47,6 +49,8 @@ class TokenTrees:
         """Texts become tokens through `encode`, which never yields a control token."""
         self._encode = encode
         self._trees: dict[tuple[str, ...], TokenNode] = {}
+        self._ids: dict[int, tuple[NDArray[np.bool_], NDArray[np.int64]]] = {}
+        self._num_ids = 0
 
     def tree(self, texts: tuple[str, ...]) -> TokenNode:
         """The tree of these texts' tokens; a text's number is its place."""
@@ -61,3 +65,15 @@ class TokenTrees:
     def tree_of_some(self, texts: Mapping[int, str]) -> TokenNode:
         """The tree of numbered texts, not remembered."""
         return token_tree({number: self._encode(text) for number, text in texts.items()})
+
+    def ids_of(self, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """The tokens of a mask that never changes and lives on, in ascending order; remembered."""
+        found = self._ids.get(id(mask))
+        if found is None:
+            found = (mask, np.flatnonzero(mask))  # holds the mask, so that its id stays taken
+            if self._num_ids > _CACHED_IDS:
+                self._ids.clear()
+                self._num_ids = 0
+            self._ids[id(mask)] = found
+            self._num_ids += len(found[1])
+        return found[1]

@@ -173,7 +173,8 @@ def slow_call(scaffold: Scaffold, row_after: Any) -> bytes:
     tokens = list(VIEW.encode('\n{"name": "'))
     while frontier.completed is None:
         row = row_after(tuple(tokens))
-        best = max((int(token) for token in frontier.allowed().ids), key=lambda token: (row[token], -token))
+        allowed = [*frontier.allowed().ids.tolist(), *frontier.allowed().ending.tolist()]
+        best = max(allowed, key=lambda token: (row[token], -token))
         frontier.advance(best)
         tokens.append(best)
     return VIEW.bytes_of(tokens).strip(b"\n")
