@@ -10,8 +10,9 @@ from .format import FORMAT_FILE, PromptFormat, compact_chat_template
 from .history import FittedHistory, fit_history
 from .listing import OfferedTool, signature_lines
 from .loose_json import validate_json
+from .page import MessageSpan, Prompt, PromptPiece, TokenSource
 from .parse import ParsedCall, ParsedReply, ReplyProblem, extract_tool_call, parse_reply
-from .render import MessageSpan, Prompt, PromptPiece, TokenSource, render_prompt
+from .render import render_prompt
 from .stream import ReplySplitter
 
 __all__ = [

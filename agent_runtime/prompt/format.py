@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ..errors import ConfigError
 
@@ -112,6 +112,23 @@ class PromptFormat(BaseModel):
 
     reply_end: str = "<|im_end|>"
     """The control token with which the backbone ends its reply."""
+
+    @field_validator("date_line")
+    @classmethod
+    def _names_known_parts(cls, line: str) -> str:
+        try:
+            line.format(iso="", day="", month="", year="")
+        except (KeyError, IndexError, ValueError, AttributeError) as error:
+            raise ValueError(
+                f"may hold {{iso}}, {{day}}, {{month}} and {{year}}, but holds {error}"
+            ) from error
+        return line
+
+    @model_validator(mode="after")
+    def _ends_with_a_control_token(self) -> PromptFormat:
+        if self.reply_end not in self.control_tokens:
+            raise ValueError(f"reply_end {self.reply_end!r} is not among control_tokens")
+        return self
 
     @classmethod
     def smollm3(cls) -> PromptFormat:

@@ -19,7 +19,8 @@ from ..messages import Message
 from .encode import HasBackend
 from .format import PromptFormat
 from .listing import OfferedTool
-from .render import Prompt, render_prompt
+from .page import Prompt
+from .render import render_prompt
 
 # Dropping a little more than needed keeps the same messages out for many turns, and with them the
 # prefix that the cache knows.

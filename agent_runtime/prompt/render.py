@@ -9,99 +9,19 @@ looks like is format.py; fitting a long conversation is history.py.
 
 from __future__ import annotations
 
-import bisect
 import datetime
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
 
 from tokenizers import Tokenizer
 
 from ..errors import MessageError
 from ..messages import Message, ToolCall
-from ..scaffold.canonical import Piece, PieceKind, call_pieces
-from .encode import Encoded, HasBackend, TextEncoder, speakable, text_encoder
+from ..scaffold.canonical import Piece, call_pieces
+from .encode import HasBackend, text_encoder
 from .format import PromptFormat
 from .listing import OfferedTool, json_line, signature_lines
+from .page import Page, Prompt
 from .schema_order import ordered_arguments
-
-
-@dataclass(frozen=True, slots=True)
-class PromptPiece:
-    """A run of prompt text that is tokenised on its own.
-
-    `template` is the format's own; `content` is what message `message_index` says, word for word; `text` is
-    other text that is not ours (tools, thoughts). The rest are the pieces of a past call, `path` as there.
-    """
-
-    text: str
-    encoded: Encoded
-    kind: Literal["template", "content", "text"] | PieceKind
-    message_index: int | None = None
-    path: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MessageSpan:
-    """Where a message's content stands: half-open, in characters of the text and in tokens."""
-
-    message_index: int
-    chars: tuple[int, int]
-    tokens: tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenSource:
-    """The characters of a message's content that a prompt token covers, half-open."""
-
-    message_index: int
-    start: int
-    end: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prompt:
-    """What the backbone reads.
-
-    `text` has control tokens spelt out; the first `prefix_tokens` of `ids` depend on format, date,
-    thinking, system message and tools alone.
-    """
-
-    ids: tuple[int, ...]
-    text: str
-    prefix_tokens: int
-    message_spans: tuple[MessageSpan, ...]
-    pieces: tuple[PromptPiece, ...]
-    is_thinking: bool
-    _piece_starts: tuple[int, ...] = field(repr=False)
-
-    def source(self, token: int) -> TokenSource | None:
-        """The part of a message that token number `token` was read from; None for the template's own."""
-        number = bisect.bisect_right(self._piece_starts, token) - 1
-        if number < 0 or token >= len(self.ids):
-            return None
-        piece = self.pieces[number]
-        if piece.message_index is None:
-            return None
-        within = token - self._piece_starts[number]
-        return TokenSource(
-            message_index=piece.message_index,
-            start=piece.encoded.starts[within],
-            end=piece.encoded.ends[within],
-        )
-
-    def token_span(self, message_index: int, start: int, end: int) -> tuple[int, int] | None:
-        """The tokens that cover characters `[start, end)` of a message's content, or None."""
-        for number, piece in enumerate(self.pieces):
-            if piece.message_index != message_index:
-                continue
-            if not 0 <= start < end <= len(piece.text):
-                return None
-            first = bisect.bisect_right(piece.encoded.ends, start)
-            last = bisect.bisect_left(piece.encoded.starts, end)
-            offset = self._piece_starts[number]
-            return offset + first, offset + last
-        return None
 
 
 def render_prompt(
@@ -132,7 +52,7 @@ def render_prompt(
         ConfigError: the tokenizer lacks a control token.
         MessageError: arguments of a past call are not JSON.
     """
-    page = _Page(format, text_encoder(tokenizer), message_indices or range(len(messages)))
+    page = Page(format, text_encoder(tokenizer), message_indices or range(len(messages)))
     is_thinking = _is_thinking(messages, format, think)
     rest = _write_system(page, messages, tools, date=date, is_thinking=is_thinking)
     prefix_tokens = page.num_tokens
@@ -141,68 +61,6 @@ def render_prompt(
     if add_generation_prompt:
         page.template(format.assistant_open + ("" if is_thinking else format.no_think_reply))
     return page.prompt(prefix_tokens, is_thinking)
-
-
-class _Page:
-    """Collects pieces and keeps count of characters and tokens."""
-
-    def __init__(self, format: PromptFormat, encoder: TextEncoder, message_indices: Sequence[int]) -> None:
-        self.format = format
-        self._message_indices = message_indices
-        self.num_tokens = 0
-        self._num_chars = 0
-        self._encoder = encoder
-        self._pieces: list[PromptPiece] = []
-        self._piece_starts: list[int] = []
-        self._spans: list[MessageSpan] = []
-
-    def template(self, text: str) -> None:
-        if text:
-            encoded = self._encoder.encode_template(text, self.format.control_tokens)
-            self._add(PromptPiece(text, encoded, "template"))
-
-    def text(self, text: str) -> None:
-        if text:
-            self._add(PromptPiece(speakable(text), self._encoder.encode_text(text), "text"))
-
-    def content(self, text: str, message_index: int) -> None:
-        message_index = self._message_indices[message_index]
-        chars, tokens = self._num_chars, self.num_tokens
-        encoded = self._encoder.encode_text(text)
-        self._add(PromptPiece(speakable(text), encoded, "content", message_index))
-        self._spans.append(
-            MessageSpan(
-                message_index=message_index,
-                chars=(chars, self._num_chars),
-                tokens=(tokens, self.num_tokens),
-            )
-        )
-
-    def call(self, pieces: Sequence[Piece]) -> None:
-        for piece in pieces:
-            if piece.text:
-                encoded = self._encoder.encode_piece(piece)
-                self._add(PromptPiece(piece.text, encoded, piece.kind, path=piece.path))
-
-    def prompt(self, prefix_tokens: int, is_thinking: bool) -> Prompt:
-        ids: list[int] = []
-        for piece in self._pieces:
-            ids.extend(piece.encoded.ids)
-        return Prompt(
-            ids=tuple(ids),
-            text="".join(piece.text for piece in self._pieces),
-            prefix_tokens=prefix_tokens,
-            message_spans=tuple(self._spans),
-            pieces=tuple(self._pieces),
-            is_thinking=is_thinking,
-            _piece_starts=tuple(self._piece_starts),
-        )
-
-    def _add(self, piece: PromptPiece) -> None:
-        self._pieces.append(piece)
-        self._piece_starts.append(self.num_tokens)
-        self.num_tokens += len(piece.encoded.ids)
-        self._num_chars += len(piece.text)
 
 
 def _is_thinking(messages: Sequence[Message], format: PromptFormat, think: bool) -> bool:
@@ -215,7 +73,7 @@ def _is_thinking(messages: Sequence[Message], format: PromptFormat, think: bool)
 
 
 def _write_system(
-    page: _Page,
+    page: Page,
     messages: Sequence[Message],
     tools: Sequence[OfferedTool],
     *,
@@ -253,7 +111,7 @@ def _system_words(content: str, format: PromptFormat) -> str:
     return content.rstrip()
 
 
-def _write_system_words(page: _Page, words: str, content: str) -> None:
+def _write_system_words(page: Page, words: str, content: str) -> None:
     if content.startswith(words):
         page.content(words, 0)
     else:  # a flag was cut out of the middle: its characters can no longer be counted
@@ -267,7 +125,7 @@ def _listed(tool: OfferedTool, format: PromptFormat) -> str:
 
 
 def _write_messages(
-    page: _Page,
+    page: Page,
     messages: Sequence[Message],
     start: int,
     parameters: Mapping[str, Mapping[str, object]],
@@ -297,7 +155,7 @@ def _write_messages(
 
 
 def _write_reply(
-    page: _Page,
+    page: Page,
     message: Message,
     index: int,
     parameters: Mapping[str, Mapping[str, object]],

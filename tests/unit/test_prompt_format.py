@@ -39,6 +39,12 @@ def test_misspelt_field_is_refused() -> None:
         PromptFormat.model_validate({**PromptFormat.compact().model_dump(), "useropen": ""})
 
 
+@pytest.mark.parametrize(("field", "value"), [("date_line", "{weekday}"), ("reply_end", "END")])
+def test_texts_that_could_not_be_written_are_refused(field: str, value: str) -> None:
+    with pytest.raises(ValidationError, match=value.strip("{}")):
+        PromptFormat.model_validate({**PromptFormat.compact().model_dump(), field: value})
+
+
 def test_control_tokens_of_the_texts_are_declared() -> None:
     for format in (PromptFormat.compact(), PromptFormat.smollm3()):
         texts = [value for key, value in format if isinstance(value, str)]
