@@ -811,6 +811,7 @@ BUILDERS: dict[str, Callable[[Draw, str], Kind]] = {
     ),
     "program": _program,
     "command": _quoted(_command),
+    "numtext": _made(lambda d: str(d.between(1, 900)) if d.chance(0.6) else f"{d.random() * 100:.1f}"),
     "dna": _made(lambda d: "".join(d.pick("ACGT") for _ in range(d.between(6, 24)))),
     "flightno": _made(lambda d: f"{d.pick(('LH', 'BA', 'AF', 'UA', 'DL', 'EK', 'QF', 'KL'))}{d.pick(('', '', ' '))}{d.between(10, 9999)}"),
     "plate": _made(

@@ -51,7 +51,7 @@ def say_integer(draw: Draw, number: int) -> str:
         return number_words(number)
     if number >= 1_000_000 and number % 100_000 == 0 and roll < 0.35:
         return f"{number / 1_000_000:g} million"
-    if number >= 1000:
+    if number >= 1000 and not 1500 <= number <= 2100:  # those may be years
         if roll < 0.35:
             return f"{number:,}"
         if number % 1000 == 0 and roll < 0.42:

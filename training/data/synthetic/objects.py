@@ -59,6 +59,8 @@ def _sample_fields(draw: Draw, fields: list[_Field]) -> tuple[dict[str, Any], li
         if not field.is_required and draw.chance(0.5) and not (field is fields[-1] and not value):
             continue
         inner, pieces = field.kind.sample(draw)
+        if field.kind.schema["type"] == "object":
+            pieces = ["(", *pieces, ")"]
         if field.kind.is_self_explaining:
             pieces = ["true" if inner else "false"]
         value[field.name] = inner
@@ -69,7 +71,7 @@ def _sample_fields(draw: Draw, fields: list[_Field]) -> tuple[dict[str, Any], li
 def _sample_object(draw: Draw, fields: list[_Field]) -> Said:
     value, said = _sample_fields(draw, fields)
     pieces = _say_fields(draw, said)
-    return value, ["(", *pieces, ")"] if draw.chance(0.2) else pieces
+    return value, ["(", *pieces, ")"] if draw.chance(0.3) else pieces
 
 
 def _objects(draw: Draw, argument: str) -> Kind:
