@@ -34,7 +34,7 @@ _SINCE = {
     "allOf": 4, "anyOf": 4, "oneOf": 4, "not": 4, "multipleOf": 4, "minProperties": 4, "maxProperties": 4,
 }  # fmt: skip
 
-_ANNOTATIONS = (
+ANNOTATIONS = (
     "title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly", "$comment",
     "contentEncoding", "contentMediaType",
 )  # fmt: skip
@@ -399,7 +399,7 @@ class _Reader:
 
 
 def _annotations(schema: Mapping[str, Any]) -> dict[str, Any]:
-    return {keyword: schema[keyword] for keyword in _ANNOTATIONS if keyword in schema}
+    return {keyword: schema[keyword] for keyword in ANNOTATIONS if keyword in schema}
 
 
 def _brief(value: Any) -> str:

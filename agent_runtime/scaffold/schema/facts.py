@@ -314,6 +314,15 @@ def common_multiple(steps: tuple[int | float, ...]) -> int | float | None:
     return int(total) if total.denominator == 1 else float(total)
 
 
+def integer_step(steps: tuple[int | float, ...]) -> int | None:
+    """The step of the integers among the multiples of all steps: of p/q they are the multiples of p."""
+    common = common_multiple(steps)
+    if common is None:
+        return None
+    step = as_fraction(common).numerator
+    return None if step == 1 else step
+
+
 def as_fraction(number: int | float) -> Fraction:
     """A number as its shortest decimal says: 0.1 is one tenth."""
     return Fraction(number) if isinstance(number, int) else Fraction(repr(number))

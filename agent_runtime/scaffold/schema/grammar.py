@@ -25,6 +25,7 @@ from .facts import (
     both,
     common_multiple,
     integer_bounds,
+    integer_step,
     is_nothing,
 )
 from .options import OptionReader
@@ -45,8 +46,8 @@ MAX_TEXT = 256
 MAX_ITEMS = 16
 """Items of an array without maxItems, and undeclared keys of an object."""
 
-MAX_PARTS = 2000
-"""Subschemas of one grammar."""
+LEVELS = ((2, 100), (1, 250), (0, 2500))
+"""How often recursion may come back, and how many subschemas and keys that may cost; the first that suffices is taken."""
 
 _MAX_INTEGER = 2**53 - 1
 _MAX_NUMBER = 10**12
@@ -54,12 +55,32 @@ _ANY_DEPTH = 2
 _KEY = r'^[^"\\\x{0}-\x{1f}\x{7f}-\x{9f}]{1,48}$'
 
 
+class TooLarge(Exception):
+    """The grammar has more parts than it may."""
+
+
+def write_grammar(of: Node, reader: OptionReader) -> JsonSchema:
+    """A self-contained schema of a node that llguidance compiles.
+
+    Raises:
+        Unwritable: nothing that satisfies the node can be written.
+    """
+    for levels, max_parts in LEVELS:
+        try:
+            return GrammarWriter(reader, levels=levels, max_parts=max_parts).write(of)
+        except TooLarge:
+            continue
+    raise Unwritable(f"it has more than {LEVELS[-1][1]} parts", "")
+
+
 class GrammarWriter:
     """Writes the grammar of one node."""
 
-    def __init__(self, reader: OptionReader, *, levels: int = 2) -> None:
+    def __init__(self, reader: OptionReader, *, levels: int, max_parts: int) -> None:
+        """A writer that unrolls recursion `levels` times and stops at `max_parts` subschemas."""
         self._reader = reader
         self._levels = levels
+        self._max_parts = max_parts
         self._definitions: dict[str, JsonSchema] = {}
         self._known: dict[tuple[Node, int], JsonSchema | None] = {}
         self._stack: list[Node] = []
@@ -78,12 +99,13 @@ class GrammarWriter:
         if self._definitions:
             schema = {**schema, "$defs": self._definitions}
         problem = LLMatcher.validate_grammar(LLMatcher.grammar_from_json_schema(schema))
-        if problem and not LLMatcher.is_validate_warning(problem):
+        if problem and not problem.startswith("WARNING"):
             raise Unwritable(f"the grammar engine refuses it: {problem.strip().splitlines()[0]}", "")
         return schema
 
     def _node(self, of: Node, level: int) -> JsonSchema | None:
         """The schema of a node, or None if nothing of finite size can be written."""
+        of = self._reader.canonical(of)
         if of == ANYTHING:
             return self._anything(_ANY_DEPTH)
         if of in self._stack:
@@ -93,9 +115,7 @@ class GrammarWriter:
         key = (of, level)
         if key in self._known:
             return self._known[key]
-        self._num_parts += 1
-        if self._num_parts > MAX_PARTS:
-            raise Unwritable(f"it has more than {MAX_PARTS} parts", "")
+        self._count(1)
         self._stack.append(of)
         try:
             schema = self._options(self._reader.options(of).branches, level)
@@ -107,6 +127,11 @@ class GrammarWriter:
             schema = {"$ref": f"#/$defs/{name}"}
         self._known[key] = schema
         return schema
+
+    def _count(self, parts: int) -> None:
+        self._num_parts += parts
+        if self._num_parts > self._max_parts:
+            raise TooLarge
 
     def _options(self, branches: Iterable[Facts], level: int) -> JsonSchema | None:
         options: list[JsonSchema] = []
@@ -175,12 +200,13 @@ class GrammarWriter:
                 taken[name] = False
             else:
                 declared[name] = schema
+        self._count(len(declared))
         optional = [name for name in declared if name not in facts.required]
         least = max(facts.min_properties - len(facts.required), 0)
         most = None if facts.max_properties is None else facts.max_properties - len(facts.required)
         if most is not None and most < 0:
             return
-        wants_more = wants_more_keys(facts, has_declared=bool(declared)) or least > len(optional)
+        wants_more = wants_more_keys(facts) or least > len(optional)
         extra = self._undeclared(facts, level) if wants_more and (most is None or most > 0) else {}
         for chosen, others in _presence(optional, least, most, has_extra=bool(extra)):
             still = least - len(chosen)
@@ -327,13 +353,12 @@ def _any_of(options: list[JsonSchema]) -> JsonSchema | None:
 
 def _number(facts: NumberFacts) -> JsonSchema:
     step = common_multiple(facts.multiples)
-    if facts.is_integer and (step is None or isinstance(step, int)):
+    if facts.is_integer:
+        step = integer_step(facts.multiples)
         low, high = integer_bounds(facts)
         low = max(-_MAX_INTEGER, (high or 0) - _MAX_INTEGER) if low is None else low
         high = max(_MAX_INTEGER, low + 1) if high is None else high
         result: JsonSchema = {"type": "integer", "minimum": low, "maximum": high}
-    elif facts.is_integer:
-        raise Unwritable("an integer that is a multiple of a fraction is not supported here", "multipleOf")
     else:
         low_key = (
             "exclusiveMinimum" if facts.is_minimum_exclusive and facts.minimum is not None else "minimum"

@@ -8,7 +8,6 @@ surely right. Narrowing is sound because values are only ever written, never rec
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,7 +17,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 
 from ...errors import SchemaError
 from . import text
-from .dialect import Document
+from .dialect import ANNOTATIONS, Document
 from .facts import (
     ANYTHING,
     EVERYTHING,
@@ -54,6 +53,7 @@ MAX_BRANCHES = 64
 
 _MAX_PER_EXCLUSION = 6
 _MAX_PROOF_DEPTH = 4
+_MAX_HOPS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,7 @@ class OptionReader:
         self._known: dict[tuple[int, bool], Options] = {}
         self._known_nodes: dict[Node, Options] = {}
         self._open: set[tuple[int, bool]] = set()
+        self._canonical: dict[Node, Node] = {}
         self._empty: dict[Node, bool] = {}
         self._proving: set[Node] = set()
 
@@ -81,6 +82,7 @@ class OptionReader:
 
     def options(self, of: Node) -> Options:
         """The alternatives of a node."""
+        of = self.canonical(of)
         known = self._known_nodes.get(of)
         if known is not None:
             return known
@@ -90,6 +92,23 @@ class OptionReader:
             result = part if index == 0 else self.join(result, part)
         self._known_nodes[of] = result
         return result
+
+    def canonical(self, of: Node) -> Node:
+        """The same node with plain references replaced by what they name, so that equal nodes are equal."""
+        known = self._canonical.get(of)
+        if known is None:
+            known = self._canonical[of] = node(*map(self._dereferenced, of))
+        return known
+
+    def _dereferenced(self, item: Literal) -> Literal:
+        for _ in range(_MAX_HOPS):
+            if isinstance(item.schema, bool) or "$ref" not in item.schema:
+                break
+            if not all(key == "$ref" or key in ANNOTATIONS for key in item.schema):
+                break
+            target, path = self.document.target(item.schema["$ref"])
+            item = literal(target, path, is_negated=item.is_negated)
+        return item
 
     def _literal_options(self, item: Literal) -> Options:
         if isinstance(item.schema, bool):
@@ -106,7 +125,8 @@ class OptionReader:
         self._open.add(key)
         try:
             if item.is_negated:
-                result = Options(self._negative(item.schema, item.path), is_exact=False)
+                broken = self._negative(item.schema, item.path)
+                result = Options(tuple(map(_unlooked_at, broken)), is_exact=False)
             else:
                 result = self._positive(item.schema, item.path)
         finally:
@@ -214,25 +234,16 @@ class OptionReader:
         """Everything the facts demand of the value under one name."""
         result = ANYTHING
         for scope in facts.scopes:
-            matching = [child for pattern, child in scope.patterns if self._matches(pattern, name, child)]
+            matching = [child for pattern, child in scope.patterns if text.found_in(pattern, name, is_wide=True)]
+            is_sure = any(text.found_in(pattern, name) for pattern, _ in scope.patterns)
             if name in scope.properties:
                 matching.append(scope.properties[name])
-            for child in matching or [scope.additional]:
+                is_sure = True
+            for child in matching if is_sure else [*matching, scope.additional]:
                 result = both(result, child)
         if facts.names and not self.satisfies(facts.names, name):
             return nothing("$")
         return result
-
-    def _matches(self, pattern: str, name: str, child: Node) -> bool:
-        try:
-            return text.found_in(pattern, name)
-        except re.error as error:
-            path = child[0].path.rpartition(".")[0] if child else "$"
-            raise SchemaError(
-                f"{pattern!r} is no regular expression we can read: {error}",
-                tool=self.document.tool,
-                path=path,
-            ) from error
 
     # -- proving that nothing is left
 
@@ -285,9 +296,11 @@ class OptionReader:
                     or not set(facts.formats).isdisjoint(facts.not_formats)
                 )
             case ArrayFacts():
-                return (facts.max_items is not None and facts.min_items > facts.max_items) or any(
-                    is_nothing(facts.item(index))
-                    for index in range(min(facts.min_items, len(facts.prefix) + 1))
+                most = facts.max_items
+                return (
+                    (most is not None and facts.min_items > most)
+                    or any(is_nothing(facts.item(index)) for index in range(min(facts.min_items, len(facts.prefix) + 1)))
+                    or any(item.maximum is not None and item.minimum > item.maximum for item in facts.contains)
                 )
             case ObjectFacts():
                 most = facts.max_properties
@@ -317,10 +330,11 @@ class OptionReader:
         if "if" in schema:
             result = self.join(result, self._condition(schema, path))
         for name, needed in schema.get("dependentRequired", {}).items():
-            demanded: tuple[Facts, ...] = (ObjectFacts(required=tuple(needed)),)
+            demanded: tuple[Facts, ...] = (ObjectFacts(required=(name, *needed)),)
             result = self.join(result, Options((*_not_an_object(), *demanded, _without(name, path))))
         for name, part in schema.get("dependentSchemas", {}).items():
             allowed = self.options(self._node(part, path, "dependentSchemas", name))
+            allowed = self.join(Options((ObjectFacts(required=(name,)),)), allowed)
             absent = (*_not_an_object(), _without(name, path))
             result = self.join(result, Options((*allowed.branches, *absent), allowed.is_exact))
         if "anyOf" in schema:
@@ -410,7 +424,7 @@ class OptionReader:
                         name: self._node(part, path, "properties", name) for name, part in properties.items()
                     },
                     patterns=tuple(
-                        (pattern, self._node(part, path, "patternProperties", pattern))
+                        (self._key_pattern(pattern, path), self._node(part, path, "patternProperties", pattern))
                         for pattern, part in patterns.items()
                     ),
                     additional=self._node(
@@ -428,6 +442,10 @@ class OptionReader:
             evaluated_patterns=tuple(patterns),
             is_all_evaluated="additionalProperties" in schema,
         )
+
+    def _key_pattern(self, pattern: str, path: str) -> str:
+        text.read_pattern(pattern, tool=self.document.tool, path=path, keyword="patternProperties")
+        return pattern
 
     def _condition(self, schema: Mapping[str, Any], path: str) -> Options:
         """`if` and `then`, or not `if` and `else`."""
@@ -641,6 +659,16 @@ class OptionReader:
 _FORMATS = FormatChecker()
 
 
+def _unlooked_at(facts: Facts) -> Facts:
+    """What stands under `not` does not count as evaluated."""
+    match facts:
+        case ArrayFacts():
+            return replace(facts, evaluated=0)
+        case ObjectFacts():
+            return replace(facts, evaluated=frozenset(), evaluated_patterns=(), is_all_evaluated=False)
+    return facts
+
+
 def _not_an_object() -> tuple[Facts, ...]:
     return EVERYTHING[:-1]
 
@@ -746,7 +774,7 @@ def _admits_string(facts: StringFacts, value: str) -> bool:
         return False
     if value in facts.excluded or any(not text.found_in(pattern, value) for pattern in facts.patterns):
         return False
-    if any(text.found_in(pattern, value) for pattern in facts.not_patterns):
+    if any(text.found_in(pattern, value, is_wide=True) for pattern in facts.not_patterns):
         return False
     return all(_FORMATS.conforms(value, name) for name in facts.formats) and not any(
         _FORMATS.conforms(value, name) for name in facts.not_formats

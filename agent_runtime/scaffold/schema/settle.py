@@ -121,14 +121,14 @@ def is_open(facts: ObjectFacts) -> bool:
     return not any(is_nothing(scope.additional) and not scope.patterns for scope in facts.scopes)
 
 
-def wants_more_keys(facts: ObjectFacts, *, has_declared: bool) -> bool:
+def wants_more_keys(facts: ObjectFacts) -> bool:
     """Whether undeclared keys are the point: a map, or an object that says of what type further keys are."""
     if not is_open(facts):
         return False
     typed = (
         scope.additional for scope in facts.scopes if scope.additional and not is_nothing(scope.additional)
     )
-    return not has_declared or any(
+    return not facts.declared() or any(
         not isinstance(item.schema, bool) and any(key in item.schema for key in _CONSTRAINTS)
         for additional in typed
         for item in additional

@@ -32,10 +32,13 @@ from .facts import (
     StringFacts,
     common_multiple,
     integer_bounds,
+    integer_step,
     is_same,
+    literal,
+    node,
     type_names,
 )
-from .grammar import GrammarWriter
+from .grammar import write_grammar
 from .options import OptionReader
 from .settle import (
     Unwritable,
@@ -71,6 +74,7 @@ class Shaper:
         self._reader = reader
         self._tool = tool
         self._known: dict[Node, Shape] = {}
+        self._grammars: dict[Node, GrammarShape] = {}
         self._sizes: dict[int, int] = {}
         self._kept: list[Shape] = []  # ids are only unique while their objects live
         self._stack: list[Node] = []
@@ -82,6 +86,7 @@ class Shaper:
         Raises:
             SchemaError: nothing satisfies it, or nothing that does can be written on purpose.
         """
+        of = self._reader.canonical(of)
         try:
             return self._shape(of, path)
         except _LeadsBack:
@@ -92,6 +97,7 @@ class Shaper:
 
         Where the schema offers several objects, the first that can be written is taken.
         """
+        of = self._reader.canonical(of)
         objects = [facts for facts in self._reader.options(of).branches if isinstance(facts, ObjectFacts)]
         if not objects:
             raise self._nothing_left(of, path, None, keyword="type")
@@ -117,6 +123,7 @@ class Shaper:
         raise self._nothing_left(of, path, obstacle)
 
     def _shape(self, of: Node, path: str) -> Shape:
+        of = self._reader.canonical(of)
         known = self._known.get(of)
         if known is not None:
             return known
@@ -207,13 +214,7 @@ class Shaper:
                 if is_required:
                     return None
                 continue
-            try:
-                shape = self._child(child, of, f"{path}.properties.{name}")
-            except SchemaError as error:
-                if is_required:
-                    raise
-                self.notes.append(f"optional {path}.properties.{name} is never written: {error.reason}")
-                continue
+            shape = self._child(child, of, f"{path}.properties.{name}")
             properties.append(
                 Property(
                     name=name, shape=shape, is_required=is_required, description=self._description(child)
@@ -223,7 +224,7 @@ class Shaper:
         if (
             not is_call
             and facts.max_properties != 0
-            and wants_more_keys(facts, has_declared=bool(properties))
+            and wants_more_keys(facts)
         ):
             raise _NeedsGrammar
         if is_short:
@@ -241,6 +242,10 @@ class Shaper:
 
     def _child(self, of: Node, parent: Node, path: str) -> Shape:
         """A child's shape; a child that leads back to its parent is where the grammar begins."""
+        of = self._reader.canonical(of)
+        known = self._grammars.get(of)
+        if known is not None:
+            return known
         try:
             return self._shape(of, path)
         except _LeadsBack as back:
@@ -249,13 +254,13 @@ class Shaper:
             return self._grammar(of, path)
 
     def _grammar(self, of: Node, path: str) -> Shape:
-        obstacle: Unwritable | None = None
-        for levels in (2, 1, 0):
+        known = self._grammars.get(of)
+        if known is None:
             try:
-                return GrammarShape(schema=GrammarWriter(self._reader, levels=levels).write(of))
+                known = self._grammars[of] = GrammarShape(schema=write_grammar(of, self._reader))
             except Unwritable as error:
-                obstacle = error
-        raise self._nothing_left(of, path, obstacle)
+                raise self._nothing_left(of, path, error) from None
+        return known
 
     def _description(self, of: Node) -> str:
         for item in of:
@@ -290,6 +295,8 @@ class Shaper:
         self, of: Node, path: str, obstacle: Unwritable | None, *, keyword: str = ""
     ) -> SchemaError:
         """Why a node has no shape, at the keyword most likely to blame."""
+        while (deeper := self._empty_part(of)) is not None:
+            of, keyword = deeper, ""
         where = of[0].path if of else path
         present = {key for item in of if isinstance(item.schema, dict) for key in item.schema}
         if obstacle is not None:
@@ -305,24 +312,31 @@ class Shaper:
         )
         return SchemaError(reason, tool=self._tool, path=where, keyword=blamed)
 
+    def _empty_part(self, of: Node) -> Node | None:
+        """The required property that nothing satisfies, if that is what makes an object impossible."""
+        for item in of:
+            if isinstance(item.schema, bool) or item.is_negated:
+                continue
+            properties = item.schema.get("properties", {})
+            for name in item.schema.get("required", ()):
+                child = node(literal(properties.get(name, True), f"{item.path}.properties.{name}"))
+                if child and self._reader.is_empty(child):
+                    return child
+        return None
+
 
 _SUSPECTS = (
     "not", "oneOf", "if", "anyOf", "allOf", "enum", "const", "required", "additionalProperties", "minimum", "maximum",
-    "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "pattern", "minItems", "maxItems",
+    "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "pattern", "minLength", "maxLength", "minItems", "maxItems",
     "contains", "minProperties", "maxProperties", "propertyNames", "$ref", "type",
 )  # fmt: skip
 
 
 def _number(facts: NumberFacts) -> Shape:
     step = common_multiple(facts.multiples)
-    if facts.is_integer:
+    if facts.is_integer or (step is not None and float(step).is_integer()):  # multiples of integers are integers
         low, high = integer_bounds(facts)
-        if step is not None and not isinstance(step, int):
-            raise Unwritable("an integer that is a multiple of a fraction is not supported", "multipleOf")
-        return IntegerShape(minimum=low, maximum=high, multiple_of=None if step == 1 else step)
-    if step is not None and float(step).is_integer():  # multiples of a whole number are integers
-        low, high = integer_bounds(facts)
-        return IntegerShape(minimum=low, maximum=high, multiple_of=None if step == 1 else int(step))
+        return IntegerShape(minimum=low, maximum=high, multiple_of=integer_step(facts.multiples))
     return NumberShape(
         minimum=facts.minimum,
         maximum=facts.maximum,

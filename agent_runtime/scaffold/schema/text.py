@@ -6,6 +6,8 @@ The syntax of patterns is `scaffold/pattern.py`'s business.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 
 from llguidance import LLMatcher
@@ -39,14 +41,14 @@ _WIDER_FORMATS = {
 # Formats written in a plain part of what they allow.
 _PATTERN_FORMATS = {
     "json-pointer": "^(/[A-Za-z0-9_.-]*)*$",
-    "relative-json-pointer": "^(0|[1-9][0-9]{0,3})(/[A-Za-z0-9_.-]*)*$",
+    "relative-json-pointer": "^[0-9](/[A-Za-z0-9_.-]*)*$",
     "regex": "^[A-Za-z0-9 _,;:@-]*$",
     "color": "^#[0-9a-f]{6}$",
 }
 
 
-def read_pattern(pattern: str, *, tool: str, path: str) -> tuple[str, ...]:
-    """The pattern, if it can be honoured.
+def read_pattern(pattern: str, *, tool: str, path: str, keyword: str = "pattern") -> tuple[str, ...]:
+    """The pattern, if it can be honoured; none if it is found in every text.
 
     Raises:
         SchemaError: malformed, or not a regular language.
@@ -54,12 +56,8 @@ def read_pattern(pattern: str, *, tool: str, path: str) -> tuple[str, ...]:
     try:
         parse_pattern(pattern)
     except LanguageError as error:
-        raise SchemaError(str(error), tool=tool, path=path, keyword="pattern") from error
-    return () if pattern in ("", ".*", "^.*$") and _allows_line_ends(pattern) else (pattern,)
-
-
-def _allows_line_ends(pattern: str) -> bool:
-    return pattern != "^.*$"
+        raise SchemaError(str(error), tool=tool, path=path, keyword=keyword) from error
+    return () if pattern in ("", ".*", "^", "^.*") else (pattern,)
 
 
 def read_format(name: str) -> tuple[str, ...]:
@@ -82,13 +80,17 @@ def written_format(name: str) -> tuple[str | None, tuple[str, ...]]:
 
 
 @lru_cache(maxsize=4096)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(re.sub(r"\(\?<(?![=!])", "(?P<", pattern))
+def _compiled(pattern: str, is_wide: bool) -> re.Pattern[str]:
+    parsed = parse_pattern(pattern)
+    ahead = [f"(?={_spelt(node, is_wide, _PYTHON)})" for node in parsed.required]
+    ahead += [f"(?!{_spelt(node, not is_wide, _PYTHON)})" for node in parsed.forbidden]
+    body = _spelt(parsed.node, is_wide, _PYTHON)
+    return re.compile(rf"\A{''.join(ahead)}(?s:.*?)(?:{body})" if ahead else body)
 
 
-def found_in(pattern: str, value: str) -> bool:
-    """Whether a pattern is found in a text."""
-    return _compiled(pattern).search(value) is not None
+def found_in(pattern: str, value: str, *, is_wide: bool = False) -> bool:
+    """Whether a pattern is found in a text, for every reader; `is_wide`: for some reader."""
+    return _compiled(pattern, is_wide).search(value) is not None
 
 
 def all_but(words: frozenset[str]) -> str:
@@ -128,36 +130,50 @@ def rust_patterns(pattern: str, *, is_wide: bool = False) -> tuple[str, ...] | N
     if parsed.forbidden:
         return None
     sources = (parsed.node, *(Sequence((_ANCHOR, node)) for node in parsed.required))
-    return tuple(_rust(node, is_wide) for node in sources)
+    return tuple(_spelt(node, is_wide, _RUST) for node in sources)
 
 
 _ANCHOR = Characters(((BEGIN, BEGIN),), ((BEGIN, BEGIN),))
 
 
-def _rust(node: Node, is_wide: bool) -> str:
+@dataclass(frozen=True, slots=True)
+class _Dialect:
+    """How an engine writes characters by number, and the ends of the text."""
+
+    character: Callable[[int], str]
+    begin: str
+    end: str
+
+
+_RUST = _Dialect(lambda code: f"\\x{{{code:x}}}", "^", "$")
+_PYTHON = _Dialect(lambda code: f"\\U{code:08x}", r"\A", r"\Z")
+
+
+def _spelt(node: Node, is_wide: bool, dialect: _Dialect) -> str:
     match node:
         case Characters():
-            return _rust_class(node.maybe if is_wide else node.surely)
+            return _spelt_class(node.maybe if is_wide else node.surely, dialect)
         case Sequence():
-            return "".join(_rust(part, is_wide) for part in node.parts)
+            return "".join(_spelt(part, is_wide, dialect) for part in node.parts)
         case Choice():
-            return "(?:" + "|".join(_rust(option, is_wide) for option in node.options) + ")"
+            return "(?:" + "|".join(_spelt(option, is_wide, dialect) for option in node.options) + ")"
         case Repeat():
             bounds = {(0, None): "*", (1, None): "+", (0, 1): "?"}.get((node.low, node.high))
             if bounds is None:
                 bounds = f"{{{node.low},{'' if node.high is None else node.high}}}"
-            return f"(?:{_rust(node.part, is_wide)}){bounds}"
+            return f"(?:{_spelt(node.part, is_wide, dialect)}){bounds}"
 
 
-def _rust_class(ranges: Ranges) -> str:
+def _spelt_class(ranges: Ranges, dialect: _Dialect) -> str:
     if ranges == ((BEGIN, BEGIN),):
-        return "^"
+        return dialect.begin
     if ranges == ((END, END),):
-        return "$"
+        return dialect.end
     spans = [(low, min(high, LAST_CODE_POINT)) for low, high in ranges if low <= LAST_CODE_POINT]
+    write = dialect.character
     if not spans:
-        return r"[^\x{0}-\x{10FFFF}]"
-    return "[" + "".join(f"\\x{{{low:x}}}-\\x{{{high:x}}}" for low, high in spans) + "]"
+        return f"[^{write(0)}-{write(LAST_CODE_POINT)}]"
+    return "[" + "".join(f"{write(low)}-{write(high)}" for low, high in spans) + "]"
 
 
 def is_empty_language(facts: StringFacts) -> bool:
