@@ -20,6 +20,7 @@ from jsonschema.validators import extend
 from pydantic import BaseModel
 
 from .errors import SchemaError, ToolFailed
+from .scaffold.scaffold import build_scaffold
 from .scaffold.schema import compile_call
 from .scaffold.shape import ObjectShape
 from .tool_sources import Hidden, Source, read_source
@@ -74,6 +75,7 @@ class Tool:
         object.__setattr__(self, "parameters", compiled.schema)
         object.__setattr__(self, "call_shape", compiled.shape)
         object.__setattr__(self, "notes", notes)
+        build_scaffold(self.name, compiled.shape)  # refuses what no call can satisfy, now and not in a turn
         for note in notes:
             logger.info("tool %s: %s", self.name, note)
 

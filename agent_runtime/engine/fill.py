@@ -26,11 +26,13 @@ class FilledSlot:
 
     value: Any
     logprobs: tuple[float, ...] = ()
+    has_overflowed: bool = False
+    """Whether the value was ended by its limit, before the backbone wanted to."""
 
     @property
     def confidence(self) -> float:
-        """Probability of the value: the product over its decisions."""
-        return math.exp(math.fsum(self.logprobs))
+        """Probability of the value: the product over its decisions; 0 for one that was cut off."""
+        return 0.0 if self.has_overflowed else math.exp(math.fsum(self.logprobs))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,8 @@ class FilledCall:
     @property
     def confidence(self) -> float:
         """Probability of the whole call, given that there is one."""
+        if any(slot.has_overflowed for slot in self.slots.values()):
+            return 0.0
         per_slot = (math.fsum(slot.logprobs) for slot in self.slots.values())
         return math.exp(math.fsum((*self.name_logprobs, *self.structure_logprobs, *per_slot)))
 
@@ -133,7 +137,11 @@ class _Ledger:
             arguments=walker.arguments,
             text=walker.text,
             slots={
-                path: FilledSlot(value=value, logprobs=tuple(self.by_path.get(path, ())))
+                path: FilledSlot(
+                    value=value,
+                    logprobs=tuple(self.by_path.get(path, ())),
+                    has_overflowed=path in frontier.overflowed,
+                )
                 for path, value in walker.filled
             },
             name_logprobs=tuple(self.name),

@@ -56,7 +56,7 @@ class TurnStarter:
             prompt_ids=prompt.ids,
             messages=order.messages,
             tools=order.tools,
-            tool_choice=order.tool_choice.name or order.tool_choice.mode,
+            tool_choice=order.tool_choice,
             is_parallel=deployment.max_parallel_calls > 1,
             max_calls=deployment.max_parallel_calls,
             max_tokens=min(deployment.max_tokens, backbone.max_positions - len(prompt.ids)),

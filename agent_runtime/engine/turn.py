@@ -19,10 +19,11 @@ from ..events import CallReady, CallStarted, ReasoningDelta, TextDelta, TurnEven
 from ..evidence import find_evidence
 from ..messages import Message, Plan, SlotDetail, StopReason, Timings, ToolCall, Turn, Usage
 from ..prompt.parse import parse_reply
-from ..scaffold.frontier import CallFrontier, matcher_maker
+from ..scaffold.frontier import DEFAULT_MAX_SLOT_TOKENS, CallFrontier
 from ..scaffold.scaffold import build_scaffold, same_json
 from ..scaffold.shape import ObjectShape
 from ..scaffold.walker import CallWalker
+from ..turn_engine import ToolChoice
 from .decide import decide, decide_another, write_call_opening
 from .decode import Decoded, WordStream, decode_text
 from .fill import FilledCall, fill_autoregressive
@@ -63,7 +64,7 @@ class TurnRequest:
         prompt_ids: the rendered prompt, up to where the reply begins.
         messages: the conversation, for evidence.
         tools: what may be called.
-        tool_choice: `auto`, `none`, `required`, or the name of one of the tools.
+        tool_choice: whether a tool is called, and which.
         is_parallel: whether the turn may make more than one call.
         max_calls: calls a turn may make.
         max_tokens: tokens the turn may write. A call that does not fit is not made.
@@ -82,11 +83,11 @@ class TurnRequest:
     prompt_ids: tuple[int, ...]
     messages: tuple[Message, ...] = ()
     tools: tuple[OfferedTool, ...] = ()
-    tool_choice: str = "auto"
+    tool_choice: ToolChoice = ToolChoice()
     is_parallel: bool = True
     max_calls: int = 8
     max_tokens: int = 1024
-    max_slot_tokens: int = 512
+    max_slot_tokens: int = DEFAULT_MAX_SLOT_TOKENS
     sampling: Sampling = Sampling()
     stop: tuple[str, ...] = ()
     is_thinking: bool = False
@@ -140,7 +141,7 @@ class _TurnWriter:
         self._tape.write(request.prompt_ids)
         if request.is_thinking:
             yield from self._think()
-        if request.tools and request.tool_choice != "none":
+        if request.tools and request.tool_choice.mode != "none":
             turn = yield from self._choose()
         else:
             decoded = yield from self._answer(None, may_call=False)
@@ -228,7 +229,7 @@ class _TurnWriter:
         with self._timed("prefill" if self._tape.num_forwards == 0 else "decide"):
             decision = yield from decide(self._view, self._tape, frontier, call_bias=request.call_bias)
         probability = decision.call_probability
-        if choice != "auto" or probability > 0.5:
+        if choice.mode == "required" or probability > 0.5:
             return (yield from self._call(frontier, decision.call_logits, probability))
         self._tape.cut(decision.reply_start)
         decoded = yield from self._answer(decision.reply_logits, may_call=True)
@@ -244,9 +245,8 @@ class _TurnWriter:
 
     def _choosable(self) -> tuple[OfferedTool, ...]:
         request = self._request
-        if request.tool_choice in ("auto", "required"):
-            return request.tools
-        return tuple(tool for tool in request.tools if tool.name == request.tool_choice)
+        name = request.tool_choice.name
+        return tuple(tool for tool in request.tools if name is None or tool.name == name)
 
     def _open_call(self, tools: tuple[OfferedTool, ...]) -> CallFrontier:
         write_call_opening(self._view, self._tape)
@@ -257,7 +257,7 @@ class _TurnWriter:
             [CallWalker(build_scaffold(tool.name, tool.call_shape)) for tool in tools],
             vocabulary=self._view.vocabulary,
             trees=self._view.trees,
-            make_matcher=matcher_maker(self._view.vocabulary, max_slot_tokens=self._request.max_slot_tokens),
+            max_slot_tokens=self._request.max_slot_tokens,
         )
 
     def _call(
@@ -308,7 +308,7 @@ class _TurnWriter:
             call.name == filled.name and same_json(call.arguments, filled.arguments) for call in self._calls
         ):
             return "tool_calls"  # the backbone repeats itself
-        if request.tool_choice == "auto" and filled.confidence < request.abstain_below:
+        if request.tool_choice.mode == "auto" and filled.confidence < request.abstain_below:
             return "abstained"
         self._check(filled)
         call = ToolCall(
@@ -380,12 +380,13 @@ class _TurnWriter:
 
 def _check_choice(request: TurnRequest) -> None:
     names = [tool.name for tool in request.tools]
-    if request.tool_choice == "required" and not names:
-        raise ToolChoiceError("tool_choice='required' without tools: offer at least one, or use 'auto'")
-    if request.tool_choice not in ("auto", "none", "required", *names):
+    choice = request.tool_choice
+    if choice.mode == "required" and not names:
+        raise ToolChoiceError("a tool call is required, but no tools are offered: offer at least one")
+    if choice.name is not None and choice.name not in names:
         raise ToolChoiceError(
-            f"tool_choice={request.tool_choice!r} names no offered tool: use 'auto', 'none', 'required' "
-            f"or one of {', '.join(map(repr, names)) or 'none offered'}"
+            f"tool_choice names {choice.name!r}, which is not offered: use 'auto', 'none', 'required' or one "
+            f"of {', '.join(map(repr, names)) or 'none offered'}"
         )
 
 

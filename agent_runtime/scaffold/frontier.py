@@ -7,7 +7,7 @@ business of engine/.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,27 +20,10 @@ from .token_tree import TokenNode, TokenTrees
 from .vocabulary import TokenVocabulary
 from .walker import CallWalker, Candidate
 
+DEFAULT_MAX_SLOT_TOKENS = 512
+
 MAX_READINGS = 64
 """Readings followed at once beyond those of the tools' names; the rest are given up, never made invalid."""
-
-
-MatcherMaker = Callable[[Slot], SlotMatcher]
-"""The matcher of a slot that is not a list of constants."""
-
-
-def matcher_maker(vocabulary: TokenVocabulary, *, max_slot_tokens: int) -> MatcherMaker:
-    """Exact matchers under a vocabulary; no value gets longer than its slot's limit and this one."""
-
-    def make(slot: Slot) -> SlotMatcher:
-        return matcher_for(
-            slot.shape,
-            vocabulary,
-            leading_space=slot.leading_space,
-            budget=min(slot.budget.limit, max_slot_tokens),
-            earlier_items=[slot.raw_text(value) for value in slot.earlier_items],
-        )
-
-    return make
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +83,12 @@ class _InConstants:
 class _InSlot:
     """In a slot whose language a matcher follows."""
 
-    __slots__ = ("ends", "mask", "matcher", "token_ids", "walker")
+    __slots__ = ("budget", "ends", "mask", "matcher", "token_ids", "walker")
 
-    def __init__(self, walker: CallWalker, matcher: SlotMatcher) -> None:
+    def __init__(self, walker: CallWalker, matcher: SlotMatcher, budget: int) -> None:
         self.walker = walker
         self.matcher = matcher
+        self.budget = budget
         self.mask: NDArray[np.bool_] | None = None
         self.token_ids: list[int] = []
         self.ends: TokenNode | None = None
@@ -126,12 +110,21 @@ class CallFrontier:
         *,
         vocabulary: TokenVocabulary,
         trees: TokenTrees,
-        make_matcher: MatcherMaker,
+        max_slot_tokens: int = DEFAULT_MAX_SLOT_TOKENS,
     ) -> None:
-        """Stand before the name of the tool."""
+        """Stand before the name of the tool.
+
+        Args:
+            walkers: one new walker for each tool that may be called.
+            vocabulary: what every token writes.
+            trees: remembers how texts are tokenised.
+            max_slot_tokens: tokens one value may take, beside its slot's own limit; it is ended there.
+        """
         self._vocabulary = vocabulary
         self._trees = trees
-        self._make_matcher = make_matcher
+        self._max_slot_tokens = max_slot_tokens
+        self.overflowed: set[str] = set()
+        """Paths of the values that were ended by their limit."""
         self._allowed: Allowed | None = None
         self._complete: CallWalker | None = None
         self._limit = max(MAX_READINGS, len(walkers))
@@ -211,7 +204,19 @@ class CallFrontier:
         elif slot.constants:
             yield _InConstants(walker, self._trees.tree(slot.constants))
         else:
-            yield _InSlot(walker, self._make_matcher(slot))
+            yield _InSlot(walker, self._matcher(slot), self._budget(slot))
+
+    def _budget(self, slot: Slot) -> int:
+        return min(slot.budget.limit, self._max_slot_tokens)
+
+    def _matcher(self, slot: Slot) -> SlotMatcher:
+        return matcher_for(
+            slot.shape,
+            self._vocabulary,
+            leading_space=slot.leading_space,
+            budget=self._budget(slot),
+            earlier_items=[slot.raw_text(value) for value in slot.earlier_items],
+        )
 
     def _literals(self, candidates: tuple[Candidate, ...]) -> TokenNode:
         texts = tuple(candidate.text for candidate in candidates)
@@ -221,12 +226,17 @@ class CallFrontier:
             {n: text for n, text in enumerate(texts) if self._has_value_left(candidates[n].slot)}
         )
 
+    def _note_overflow(self, reading: _InConstants | _InSlot) -> None:
+        if isinstance(reading, _InSlot) and len(reading.token_ids) >= reading.budget:
+            assert reading.walker.slot is not None
+            self.overflowed.add(reading.walker.slot.path)
+
     def _has_value_left(self, slot: Slot | None) -> bool:
         """Whether a slot of an array of unique items can hold anything that is not taken."""
         if slot is None or slot.constants or not slot.earlier_items:
             return True
         try:
-            matcher = self._make_matcher(slot)
+            matcher = self._matcher(slot)
         except LanguageError:
             return False
         return matcher.can_end() or bool(matcher.allowed().any())
@@ -252,6 +262,7 @@ class CallFrontier:
         ends = self._ends(reading)
         end = ends.children.get(token_id) if ends is not None else None
         if end is not None:
+            self._note_overflow(reading)
             after = reading.walker.copy()
             after.fill(self._text(reading))
             yield from self._arrived(after, end)

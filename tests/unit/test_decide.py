@@ -7,7 +7,7 @@ import pytest
 
 from agent_runtime.engine.decide import Decision, decide, decide_another
 from agent_runtime.engine.tape import Tape
-from agent_runtime.scaffold.frontier import CallFrontier, matcher_maker
+from agent_runtime.scaffold.frontier import CallFrontier
 from agent_runtime.scaffold.scaffold import build_scaffold
 from agent_runtime.scaffold.shape import ObjectShape
 from agent_runtime.scaffold.walker import CallWalker
@@ -23,7 +23,7 @@ def frontier(*names: str) -> CallFrontier:
         [CallWalker(build_scaffold(name, ObjectShape())) for name in names],
         vocabulary=VIEW.vocabulary,
         trees=VIEW.trees,
-        make_matcher=matcher_maker(VIEW.vocabulary, max_slot_tokens=9),
+        max_slot_tokens=9,
     )
 
 

@@ -16,7 +16,7 @@ from agent_runtime.engine.sampling import Sampler, Sampling
 from agent_runtime.engine.tape import Tape
 from agent_runtime.errors import SchemaError
 from agent_runtime.prompt.encode import encode_call
-from agent_runtime.scaffold.frontier import CallFrontier, matcher_maker
+from agent_runtime.scaffold.frontier import CallFrontier
 from agent_runtime.scaffold.scaffold import Scaffold, build_scaffold
 from agent_runtime.scaffold.shape import (
     ArrayShape,
@@ -55,7 +55,7 @@ def frontier_of(*scaffolds: Scaffold, max_slot_tokens: int = 40) -> CallFrontier
         [CallWalker(scaffold) for scaffold in scaffolds],
         vocabulary=VIEW.vocabulary,
         trees=VIEW.trees,
-        make_matcher=matcher_maker(VIEW.vocabulary, max_slot_tokens=max_slot_tokens),
+        max_slot_tokens=max_slot_tokens,
     )
 
 
@@ -258,6 +258,7 @@ def test_a_value_ends_at_the_slot_limit() -> None:
     call = done(filled(scaffold, backbone=TableBackbone(endless)))
 
     assert call.arguments == {"text": "a" * 40}
+    assert (call.slots["text"].has_overflowed, call.confidence) == (True, 0.0)
 
 
 def test_a_grammar_value_is_decoded_under_its_schema() -> None:

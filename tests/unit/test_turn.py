@@ -16,6 +16,7 @@ from agent_runtime.messages import Message, Turn
 from agent_runtime.prompt.encode import encode_call
 from agent_runtime.scaffold.canonical import call_pieces
 from agent_runtime.tools import Tool, tool
+from agent_runtime.turn_engine import ToolChoice
 from tests.programs import Row, TableBackbone, random_rows, run_program, scripted_rows, tiny_view
 from tests.tiny_model import make_tiny_tokenizer
 
@@ -24,6 +25,11 @@ TOKENIZER = make_tiny_tokenizer()
 VOCAB = len(VIEW.vocabulary)
 PROMPT = VIEW.encode("What is the weather in Paris for 3 days?")
 END = VIEW.ends[0]
+
+AUTO = ToolChoice(mode="auto")
+NONE = ToolChoice(mode="none")
+REQUIRED = ToolChoice(mode="required")
+NAMED = ToolChoice(mode="required", name="get_time")
 
 WEATHER = tool(
     {
@@ -121,20 +127,20 @@ def test_words_cost_no_more_forwards_because_tools_are_offered() -> None:
 
 
 def test_tools_that_must_not_be_called_are_not() -> None:
-    turn, _ = told(scripted(PARIS), request(tool_choice="none", max_tokens=5))
+    turn, _ = told(scripted(PARIS), request(tool_choice=NONE, max_tokens=5))
 
     assert turn.tool_calls == () and turn.plan.kind == "chat"
 
 
-@pytest.mark.parametrize(("choice", "name"), [("required", "get_weather"), ("get_time", "get_time")])
-def test_a_required_call_is_made_whatever_the_backbone_wants(choice: str, name: str) -> None:
+@pytest.mark.parametrize(("choice", "name"), [(REQUIRED, "get_weather"), (NAMED, "get_time")])
+def test_a_required_call_is_made_whatever_the_backbone_wants(choice: ToolChoice, name: str) -> None:
     def row_after(tokens: tuple[int, ...]) -> Row:
         row = random_rows(VOCAB)(tokens)
         row[VIEW.call_open] = -50.0
         row[VIEW.encode("get")[0]] += 5.0
         return row
 
-    offered = (WEATHER,) if choice == "required" else (WEATHER, TIME)
+    offered = (WEATHER,) if choice == REQUIRED else (WEATHER, TIME)
     turn, _ = told(TableBackbone(row_after), request(tools=offered, tool_choice=choice, is_parallel=False))
 
     assert [call.name for call in turn.tool_calls] == [name]
@@ -144,8 +150,10 @@ def test_a_required_call_is_made_whatever_the_backbone_wants(choice: str, name: 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        pytest.param({"tool_choice": "required", "tools": ()}, "without tools", id="required"),
-        pytest.param({"tool_choice": "get_rich"}, "names no offered tool", id="unknown"),
+        pytest.param({"tool_choice": REQUIRED, "tools": ()}, "no tools", id="required"),
+        pytest.param(
+            {"tool_choice": ToolChoice(mode="required", name="get_rich")}, "not offered", id="unknown"
+        ),
     ],
 )
 def test_a_choice_that_cannot_be_kept_is_refused(changes: dict[str, Any], words: str) -> None:
@@ -226,7 +234,7 @@ def test_a_doubtful_call_is_not_made() -> None:
 
     doubtful, _ = told(TableBackbone(row_after), request(abstain_below=0.9))
     asked_for, _ = told(
-        TableBackbone(row_after), request(abstain_below=0.9, tool_choice="required", is_parallel=False)
+        TableBackbone(row_after), request(abstain_below=0.9, tool_choice=REQUIRED, is_parallel=False)
     )
 
     assert (doubtful.stop_reason, doubtful.tool_calls) == ("abstained", ())
@@ -269,7 +277,7 @@ def test_a_thought_ends_at_its_budget() -> None:
 
 def test_the_same_seed_gives_the_same_turn() -> None:
     def made(seed: int) -> Turn:
-        asked = request(tool_choice="required", sampling=Sampling(temperature=1.5, top_p=0.95, seed=seed))
+        asked = request(tool_choice=REQUIRED, sampling=Sampling(temperature=1.5, top_p=0.95, seed=seed))
         return run_program(turn_program(asked, VIEW, clock=lambda: 0.0), TableBackbone(random_rows(VOCAB)))
 
     assert made(1) == made(1)
@@ -334,12 +342,12 @@ HOSTILE: dict[str, Callable[[tuple[int, ...]], Row]] = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-@pytest.mark.parametrize("choice", ["auto", "required"])
+@pytest.mark.parametrize("choice", [AUTO, REQUIRED], ids=lambda choice: choice.mode)
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
-def test_a_broken_backbone_yields_valid_calls_or_words(name: str, choice: str) -> None:
+def test_a_broken_backbone_yields_valid_calls_or_words(name: str, choice: ToolChoice) -> None:
     turn, _ = told(TableBackbone(HOSTILE[name]), request(tool_choice=choice, max_tokens=300))
 
     tools: dict[str, Tool] = {WEATHER.name: WEATHER, TIME.name: TIME}
     assert all(tools[call.name].validate(call.arguments) == () for call in turn.tool_calls)
-    assert choice == "auto" or turn.tool_calls or turn.stop_reason == "length"
+    assert choice == AUTO or turn.tool_calls or turn.stop_reason == "length"
     assert "<|" not in turn.content and "<tool_call>" not in turn.content
