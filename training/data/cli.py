@@ -30,8 +30,14 @@ def add_data_command(subparsers: Any) -> None:
         ("stats", "count examples by kind and values by type", _stats),
     ):
         action: argparse.ArgumentParser = actions.add_parser(name, help=text)
-        action.add_argument("--source", default="synthetic", help="`synthetic`, `mixture`, or a data file (*.jsonl, *.jsonl.zst)")
-        action.add_argument("--format", default="normalised", choices=sorted(READERS), help="format of a data file")
+        action.add_argument(
+            "--source",
+            default="synthetic",
+            help="`synthetic`, `mixture`, or a data file (*.jsonl, *.jsonl.zst)",
+        )
+        action.add_argument(
+            "--format", default="normalised", choices=sorted(READERS), help="format of a data file"
+        )
         action.add_argument("-n", type=int, default=20 if name == "show" else 5000, help="examples to read")
         action.add_argument("--seed", type=int, default=1)
         action.add_argument("--start", type=int, default=0, help="examples to skip")
@@ -44,12 +50,20 @@ def add_data_command(subparsers: Any) -> None:
 
 def _examples(arguments: argparse.Namespace, report: ReadReport) -> Iterator[Example]:
     if arguments.source not in ("synthetic", "mixture"):
-        found = read_file(arguments.source, arguments.format, split=arguments.split, for_training=False, report=report)
-        yield from islice((e for e in found if _is_wanted(e, arguments)), arguments.start, arguments.start + arguments.n)
+        found = read_file(
+            arguments.source, arguments.format, split=arguments.split, for_training=False, report=report
+        )
+        yield from islice(
+            (e for e in found if _is_wanted(e, arguments)), arguments.start, arguments.start + arguments.n
+        )
         return
     if arguments.source == "mixture" and arguments.public is None:
         raise ConfigError("`--source mixture` needs `--public FOLDER`")
-    recipe = MixtureRecipe(public=arguments.public if arguments.source == "mixture" else None, pool=arguments.pool, split=arguments.split)
+    recipe = MixtureRecipe(
+        public=arguments.public if arguments.source == "mixture" else None,
+        pool=arguments.pool,
+        split=arguments.split,
+    )
     stream = mixture(recipe, arguments.seed, arguments.start)
     yield from islice((e for e in stream if _is_wanted(e, arguments)), arguments.n)
 
@@ -74,7 +88,9 @@ def _print_report(console: Console, report: ReadReport) -> None:
 
 def show_example(console: Console, example: Example) -> None:
     """Print one example: tools, messages with evidence marked, calls with where each value was read."""
-    title = f"{example.id} · {example.source} · {example.kind}" + (f" · today {example.date}" if example.date else "")
+    title = f"{example.id} · {example.source} · {example.kind}" + (
+        f" · today {example.date}" if example.date else ""
+    )
     console.rule(Text(title))
     for tool in example.tools:
         console.print(Text(f"# {tool['name']}", "bold"), Text(tool.get("description", ""), "dim"))
@@ -82,9 +98,18 @@ def show_example(console: Console, example: Example) -> None:
         for name, schema in tool["parameters"].get("properties", {}).items():
             rest = {key: value for key, value in schema.items() if key != "description"}
             mark = "" if name in required else "?"
-            console.print(Text(f"  - {name}{mark}: {json.dumps(rest, ensure_ascii=False)} "), Text(schema.get("description", ""), "dim"))
+            console.print(
+                Text(f"  - {name}{mark}: {json.dumps(rest, ensure_ascii=False)} "),
+                Text(schema.get("description", ""), "dim"),
+            )
     for index, message in enumerate(example.messages):
-        spans = sorted({(span.start, span.end) for span in example.evidence.values() if span and span.message_index == index})
+        spans = sorted(
+            {
+                (span.start, span.end)
+                for span in example.evidence.values()
+                if span and span.message_index == index
+            }
+        )
         text = Text(message["content"])
         for start, end in spans:
             text.stylize("black on green", start, end)
@@ -97,7 +122,9 @@ def _show_call(console: Console, example: Example, index: int, number: int, call
     console.print(Text(f"  -> {call['name']}", "bold magenta"))
     for path, value in leaves(call["arguments"]):
         span = example.evidence.get((index, number, path))
-        console.print(Text(f"     {path} = {json.dumps(value, ensure_ascii=False)}"), Text(_where(span), "dim"))
+        console.print(
+            Text(f"     {path} = {json.dumps(value, ensure_ascii=False)}"), Text(_where(span), "dim")
+        )
 
 
 def _where(span: EvidenceSpan | None) -> str:
@@ -128,8 +155,13 @@ def _stats(arguments: argparse.Namespace) -> int:
                     types[type(value).__name__] += 1
                     verbatim[type(value).__name__] += example.evidence.get((index, number, path)) is not None
     console.print("examples by kind:", dict(kinds.most_common()))
-    console.print("values by type (verbatim share):", {name: f"{count} ({verbatim[name] / count:.0%})" for name, count in types.most_common()})
+    console.print(
+        "values by type (verbatim share):",
+        {name: f"{count} ({verbatim[name] / count:.0%})" for name, count in types.most_common()},
+    )
     console.print("tools offered per example:", dict(sorted(offered.items())))
-    console.print(f"distinct tool names: {len(tools)}; optional arguments given: {optional_given} of {optional_offered}")
+    console.print(
+        f"distinct tool names: {len(tools)}; optional arguments given: {optional_given} of {optional_offered}"
+    )
     _print_report(console, report)
     return 0

@@ -36,9 +36,15 @@ class PublicRows:
     """Rows of `*.jsonl.zst` files, packed in memory, drawn by weight; benchmarks are left out."""
 
     def __init__(self, folder: str, split: str = "train", weights: Mapping[str, float] = WEIGHTS) -> None:
-        paths = sorted(path for path in Path(folder).glob("*.jsonl.zst") if not path.name.startswith(("tool_pool", *normalised.BENCHMARKS)))
+        paths = sorted(
+            path
+            for path in Path(folder).glob("*.jsonl.zst")
+            if not path.name.startswith(("tool_pool", *normalised.BENCHMARKS))
+        )
         if not paths:
-            raise ConfigError(f"no *.jsonl.zst files of public rows in {folder}: give the folder that holds them")
+            raise ConfigError(
+                f"no *.jsonl.zst files of public rows in {folder}: give the folder that holds them"
+            )
         self.report = ReadReport()
         self._rows: list[list[bytes]] = []
         shares = []
@@ -53,10 +59,18 @@ class PublicRows:
         """Example `index`: a pure function of its arguments and the files."""
         draw = Draw(seed ^ 0x2545F491, index)
         while True:
-            rows = self._rows[min(bisect(self._bounds, draw.random() * self._bounds[-1]), len(self._rows) - 1)]
+            rows = self._rows[
+                min(bisect(self._bounds, draw.random() * self._bounds[-1]), len(self._rows) - 1)
+            ]
             raw = normalised.read_row(json.loads(draw.pick(rows)))
             try:
-                example = build_example(source=raw.source, row_id=raw.id, tools=raw.tools, messages=raw.messages, report=self.report)
+                example = build_example(
+                    source=raw.source,
+                    row_id=raw.id,
+                    tools=raw.tools,
+                    messages=raw.messages,
+                    report=self.report,
+                )
             except RowError as reason:
                 self.report.dropped[str(reason)] += 1
                 continue
@@ -73,4 +87,6 @@ def _rows_of(path: Path, split: str) -> list[bytes]:
     with path.open("rb") as file:
         lines = zstandard.ZstdDecompressor().stream_reader(file).read().splitlines()
     ending = f'"split":"{split}"}}'.encode()
-    return list(dict.fromkeys(line for line in lines if line.endswith(ending) or json.loads(line)["split"] == split))
+    return list(
+        dict.fromkeys(line for line in lines if line.endswith(ending) or json.loads(line)["split"] == split)
+    )

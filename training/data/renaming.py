@@ -34,7 +34,9 @@ def renamed(example: Example, draw: Draw) -> Example:
     evidence = {
         _renamed_path(path, example, parameter_names): span for path, span in example.evidence.items()
     }
-    return replace(example, id=f"{example.id}:renamed", tools=tuple(tools), messages=tuple(messages), evidence=evidence)
+    return replace(
+        example, id=f"{example.id}:renamed", tools=tuple(tools), messages=tuple(messages), evidence=evidence
+    )
 
 
 def _fresh(taken: Any, make: Any) -> str:
@@ -62,7 +64,9 @@ def _parameter_names(draw: Draw, style: str, properties: Mapping[str, Any]) -> d
         if is_arbitrary and isinstance(schema, Mapping) and schema.get("description"):
             names[name] = _fresh(names.values(), lambda: arbitrary_name(draw, "snake", draw.between(1, 2)))
         else:
-            names[name] = _fresh(names.values(), lambda name=name: parameter_name(style, "_".join(_split(name))))  # type: ignore[misc]
+            names[name] = _fresh(
+                names.values(), lambda name=name: parameter_name(style, "_".join(_split(name)))
+            )  # type: ignore[misc]
     return names
 
 
@@ -74,18 +78,25 @@ def _renamed_schema(schema: Mapping[str, Any], names: Mapping[str, str]) -> dict
     }
 
 
-def _renamed_message(message: Mapping[str, Any], tools: Mapping[str, str], parameters: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+def _renamed_message(
+    message: Mapping[str, Any], tools: Mapping[str, str], parameters: Mapping[str, Mapping[str, str]]
+) -> dict[str, Any]:
     calls = message.get("tool_calls")
     if not calls:
         return dict(message)
     renamed_calls = [
-        {"name": tools[call["name"]], "arguments": {parameters[call["name"]][key]: value for key, value in call["arguments"].items()}}
+        {
+            "name": tools[call["name"]],
+            "arguments": {parameters[call["name"]][key]: value for key, value in call["arguments"].items()},
+        }
         for call in calls
     ]
     return {**message, "tool_calls": renamed_calls}
 
 
-def _renamed_path(path: ValuePath, example: Example, parameters: Mapping[str, Mapping[str, str]]) -> ValuePath:
+def _renamed_path(
+    path: ValuePath, example: Example, parameters: Mapping[str, Mapping[str, str]]
+) -> ValuePath:
     message, number, dotted = path
     head, dot, rest = dotted.partition(".")
     called = example.messages[message]["tool_calls"][number]["name"]

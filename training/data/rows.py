@@ -71,13 +71,23 @@ def read_schema(schema: Any) -> dict[str, Any]:
     if not isinstance(schema, Mapping):
         return {}
     read = dict(schema)
-    if "type" in read and read["type"] not in ("string", "integer", "number", "boolean", "array", "object", "null"):
+    if "type" in read and read["type"] not in (
+        "string",
+        "integer",
+        "number",
+        "boolean",
+        "array",
+        "object",
+        "null",
+    ):
         named = read_type(read.pop("type"))
         read = {**named, **read}
     if isinstance(read.get("properties"), Mapping):
         read["properties"] = {str(name): read_schema(inner) for name, inner in read["properties"].items()}
         required = read.get("required")
-        read["required"] = [name for name in required if name in read["properties"]] if isinstance(required, list) else []
+        read["required"] = (
+            [name for name in required if name in read["properties"]] if isinstance(required, list) else []
+        )
     if "items" in read:
         read["items"] = read_schema(read["items"])
     if not isinstance(read.get("enum", []), list) or read.get("enum") == []:
@@ -96,7 +106,9 @@ def read_tool(tool: Any) -> dict[str, Any]:
     parameters = body.get("parameters") or body.get("arguments") or body.get("inputSchema") or {}
     if not isinstance(parameters, Mapping):
         raise RowError("a tool's parameters are not an object")
-    if isinstance(parameters.get("properties"), Mapping) and (isinstance(parameters.get("type"), str) or "required" in parameters):
+    if isinstance(parameters.get("properties"), Mapping) and (
+        isinstance(parameters.get("type"), str) or "required" in parameters
+    ):
         schema = read_schema(parameters)
         if not schema.get("required") and isinstance(body.get("required"), list):
             schema["required"] = [name for name in body["required"] if name in schema["properties"]]
@@ -106,7 +118,10 @@ def read_tool(tool: Any) -> dict[str, Any]:
             if not isinstance(inner, Mapping):
                 continue
             properties[str(name)] = read_schema(inner)
-            is_optional = "optional" in str(inner.get("type", "")).lower() or inner.get("default") not in (None, "")
+            is_optional = "optional" in str(inner.get("type", "")).lower() or inner.get("default") not in (
+                None,
+                "",
+            )
             if not is_optional and inner.get("required") is not False:
                 required.append(str(name))
             properties[str(name)].pop("required", None)
@@ -118,7 +133,11 @@ def read_tool(tool: Any) -> dict[str, Any]:
     schema.setdefault("required", [])
     ordered = {"type": "object", "properties": schema.pop("properties"), "required": schema.pop("required")}
     schema.pop("type")
-    return {"name": body["name"], "description": str(body.get("description") or ""), "parameters": {**ordered, **schema}}
+    return {
+        "name": body["name"],
+        "description": str(body.get("description") or ""),
+        "parameters": {**ordered, **schema},
+    }
 
 
 def _typed(value: Any, schema: Mapping[str, Any], report: ReadReport) -> Any:
@@ -126,7 +145,13 @@ def _typed(value: Any, schema: Mapping[str, Any], report: ReadReport) -> Any:
     kind = schema.get("type")
     if isinstance(value, str) and kind in ("integer", "number", "boolean", "array", "object"):
         try:
-            parsed = json.loads(value.lower() if kind == "boolean" else value.replace(",", "") if kind in ("integer", "number") else value)
+            parsed = json.loads(
+                value.lower()
+                if kind == "boolean"
+                else value.replace(",", "")
+                if kind in ("integer", "number")
+                else value
+            )
         except json.JSONDecodeError:
             return value
         report.repaired[f"text became {kind}"] += 1
@@ -145,7 +170,11 @@ def _typed(value: Any, schema: Mapping[str, Any], report: ReadReport) -> Any:
 
 def read_arguments(arguments: Any, schema: Mapping[str, Any], report: ReadReport) -> dict[str, Any]:
     """Arguments typed, in schema order, without undeclared keys and without nulls that stand for "absent"."""
-    arguments = parse_json(arguments, "arguments") if isinstance(arguments, str) and arguments.strip() else arguments or {}
+    arguments = (
+        parse_json(arguments, "arguments")
+        if isinstance(arguments, str) and arguments.strip()
+        else arguments or {}
+    )
     if not isinstance(arguments, Mapping):
         raise RowError("arguments are not an object")
     properties = schema.get("properties") or {}
@@ -210,7 +239,14 @@ def _find_value(value: Any, messages: Sequence[Mapping[str, Any]]) -> EvidenceSp
     return None
 
 
-def build_example(*, source: str, row_id: str, tools: Iterable[Any], messages: Iterable[Mapping[str, Any]], report: ReadReport) -> Example:
+def build_example(
+    *,
+    source: str,
+    row_id: str,
+    tools: Iterable[Any],
+    messages: Iterable[Mapping[str, Any]],
+    report: ReadReport,
+) -> Example:
     """A checked example of raw tools and messages.
 
     Messages have `role`, `content` and `tool_calls`. What follows the last assistant message is cut.
@@ -227,7 +263,9 @@ def build_example(*, source: str, row_id: str, tools: Iterable[Any], messages: I
         report.repaired["tool listed twice"] += 1
     read: list[dict[str, Any]] = []
     for message in messages:
-        role = {"function": "tool", "observation": "tool", "developer": "system"}.get(message["role"], message["role"])
+        role = {"function": "tool", "observation": "tool", "developer": "system"}.get(
+            message["role"], message["role"]
+        )
         content = message.get("content") or ""
         if not isinstance(content, str):
             content = json.dumps(content, ensure_ascii=False)
@@ -237,9 +275,19 @@ def build_example(*, source: str, row_id: str, tools: Iterable[Any], messages: I
         read.pop()
     if not any(message["role"] == "user" for message in read):
         raise RowError("no user message before an assistant message")
-    if any(message["role"] == "assistant" and not message["content"] and "tool_calls" not in message for message in read):
+    if any(
+        message["role"] == "assistant" and not message["content"] and "tool_calls" not in message
+        for message in read
+    ):
         raise RowError("an assistant message says nothing")
-    return Example(source=source, id=row_id, kind="public", tools=tuple(offered), messages=tuple(read), evidence=find_evidence(read))
+    return Example(
+        source=source,
+        id=row_id,
+        kind="public",
+        tools=tuple(offered),
+        messages=tuple(read),
+        evidence=find_evidence(read),
+    )
 
 
 def fingerprint(example: Example) -> bytes:

@@ -27,5 +27,10 @@ def read_row(row: dict[str, Any]) -> RawRow:
                 messages.append({"role": "assistant", "content": "", "tool_calls": calls})
         else:
             value = turn["value"]
-            messages.append({"role": _ROLES[turn["from"]], "content": value if isinstance(value, str) else str(parse_json(value, "a turn"))})
+            messages.append(
+                {
+                    "role": _ROLES[turn["from"]],
+                    "content": value if isinstance(value, str) else str(parse_json(value, "a turn")),
+                }
+            )
     return RawRow(tools=as_list(row["tools"], "tools"), messages=messages, id=str(row.get("id", "")))

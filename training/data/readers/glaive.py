@@ -27,7 +27,13 @@ def read_row(row: dict[str, Any]) -> RawRow:
         else:
             call = _CALL.search(text)
             words = text[: call.start()].strip() if call else text
-            messages.append({"role": "assistant", "content": words, "tool_calls": [_read_call(call.group(1))] if call else []})
+            messages.append(
+                {
+                    "role": "assistant",
+                    "content": words,
+                    "tool_calls": [_read_call(call.group(1))] if call else [],
+                }
+            )
     return RawRow(tools=list(json_objects(row["system"])), messages=messages, id=str(row.get("id", "")))
 
 

@@ -7,7 +7,14 @@ from typing import Any
 
 from .raw import RawRow, as_list, tagged_calls
 
-ROLES = {"human": "user", "gpt": "assistant", "system": "system", "tool": "tool", "user": "user", "assistant": "assistant"}
+ROLES = {
+    "human": "user",
+    "gpt": "assistant",
+    "system": "system",
+    "tool": "tool",
+    "user": "user",
+    "assistant": "assistant",
+}
 
 
 def read_row(row: dict[str, Any]) -> RawRow:

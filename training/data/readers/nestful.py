@@ -18,10 +18,17 @@ _REFERENCE = re.compile(r"\$\w+\.?[\w.\[\]]*\$|\$var_?\d+")
 def read_row(row: dict[str, Any]) -> RawRow:
     """The leading calls without references, in order."""
     calls = as_list(row["output"], "output")
-    ready = [call for call in calls if not _REFERENCE.search(json.dumps(call.get("arguments", {}))) and call.get("name") != "var_result"]
+    ready = [
+        call
+        for call in calls
+        if not _REFERENCE.search(json.dumps(call.get("arguments", {}))) and call.get("name") != "var_result"
+    ]
     if not ready:
         raise RowError("every call refers to another call's result")
     if len(ready) < len(calls):  # later calls need results the row does not hold
         ready = [call for number, call in enumerate(calls) if call in ready and number < len(ready)]
-    messages = [{"role": "user", "content": row["input"]}, {"role": "assistant", "content": "", "tool_calls": ready}]
+    messages = [
+        {"role": "user", "content": row["input"]},
+        {"role": "assistant", "content": "", "tool_calls": ready},
+    ]
     return RawRow(tools=as_list(row["tools"], "tools"), messages=messages, id=str(row.get("sample_id", "")))

@@ -74,7 +74,9 @@ def read_file(
     if format not in READERS:
         raise ConfigError(f"unknown data format {format!r}: use one of {', '.join(READERS)}")
     if for_training and format in EVALUATION_ONLY:
-        raise ConfigError(f"{format} is a benchmark: it can be read for evaluation, not for training (for_training=False)")
+        raise ConfigError(
+            f"{format} is a benchmark: it can be read for evaluation, not for training (for_training=False)"
+        )
     path = Path(path)
     if not path.is_file():
         raise ConfigError(f"no data file at {path}")
@@ -94,19 +96,31 @@ def _read(path: Path, format: str, split: str, for_training: bool, report: ReadR
             if for_training and raw.is_benchmark:
                 raise RowError("a row of a benchmark")
             example = build_example(
-                source=raw.source or path.name.split(".")[0], row_id=raw.id or str(number), tools=raw.tools, messages=raw.messages, report=report
+                source=raw.source or path.name.split(".")[0],
+                row_id=raw.id or str(number),
+                tools=raw.tools,
+                messages=raw.messages,
+                report=report,
             )
             if split != "all":
                 own = raw.split or split_of(example)
                 if own != split:
-                    raise RowError(f"belongs to split {own}" if own != "both" else "calls tools of both splits")
+                    raise RowError(
+                        f"belongs to split {own}" if own != "both" else "calls tools of both splits"
+                    )
         except json.JSONDecodeError:
             report.dropped["the line is not JSON"] += 1
             continue
         except RowError as reason:
             report.dropped[str(reason)] += 1
             continue
-        except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:  # a row of another shape than its format
+        except (
+            KeyError,
+            TypeError,
+            AttributeError,
+            IndexError,
+            ValueError,
+        ) as error:  # a row of another shape than its format
             report.dropped[f"not a row of format {format} ({type(error).__name__})"] += 1
             continue
         print_of_row = fingerprint(example)

@@ -14,7 +14,14 @@ _ROLES = {"user": "user", "assistant": "assistant", "tool": "tool", "human": "us
 
 def read_row(row: dict[str, Any]) -> RawRow:
     """The names of these tools may hold spaces and dots, so calls are matched against the offered names."""
-    tools = next((value for value in json_objects(row["system"]) if isinstance(value, list) and value and isinstance(value[0], dict)), None)
+    tools = next(
+        (
+            value
+            for value in json_objects(row["system"])
+            if isinstance(value, list) and value and isinstance(value[0], dict)
+        ),
+        None,
+    )
     if tools is None:
         raise RowError("no tools in the system text")
     names = sorted((tool["name"] for tool in tools), key=len, reverse=True)

@@ -24,5 +24,8 @@ def read_row(row: dict[str, Any]) -> RawRow:
     if not isinstance(answer, str):
         raise RowError("no answer text")
     words, calls = tagged_calls(answer, "TOOLCALL")
-    messages = [{"role": "user", "content": row["question"]}, {"role": "assistant", "content": words, "tool_calls": calls}]
+    messages = [
+        {"role": "user", "content": row["question"]},
+        {"role": "assistant", "content": words, "tool_calls": calls},
+    ]
     return RawRow(tools=tools, messages=messages, id=str(row.get("uuid", "")), is_benchmark=True)

@@ -281,9 +281,13 @@ def _object_fields(draw: Draw, depth: int = 0) -> str:
             continue
         pick = draw.random()
         if pick < 0.4:
-            fields[draw.pick(_NUMBER_NAMES)] = draw.pick(("int(1/100)", "int(10/5000)", "num(0.1/100)", "int(-50/50)"))
+            fields[draw.pick(_NUMBER_NAMES)] = draw.pick(
+                ("int(1/100)", "int(10/5000)", "num(0.1/100)", "int(-50/50)")
+            )
         elif pick < 0.85:
-            fields[draw.pick(_TEXT_NAMES)] = draw.pick(("id", "word", "person", "cities", "email", "colors", "url"))
+            fields[draw.pick(_TEXT_NAMES)] = draw.pick(
+                ("id", "word", "person", "cities", "email", "colors", "url")
+            )
         else:
             fields[draw.pick(("mode", "type", "status", "level"))] = f"enum({draw.pick(_ENUMS)})"
     return ",".join(f"{name}{'?' if draw.chance(0.25) else ''}={kind}" for name, kind in fields.items())
@@ -293,7 +297,20 @@ def _parameter(draw: Draw, used: set[str]) -> ParameterRule | None:
     roll = draw.random()
     phrases: tuple[str, ...] = ()
     if draw.chance(0.06):
-        name = draw.pick(("config", "settings", "options", "details", "profile", "metadata", "spec", "range", "contact", "bounds"))
+        name = draw.pick(
+            (
+                "config",
+                "settings",
+                "options",
+                "details",
+                "profile",
+                "metadata",
+                "spec",
+                "range",
+                "contact",
+                "bounds",
+            )
+        )
         rule = ParameterRule((name,), "obj", _object_fields(draw), draw.chance(0.6), None, ())
         return None if name in used else rule
     if roll < 0.30:
@@ -313,21 +330,42 @@ def _parameter(draw: Draw, used: set[str]) -> ParameterRule | None:
             "currency",
             "address",
         ) and draw.chance(0.5):
-            name = f"{kind}_{name}" if draw.chance(0.3) else {"city": "city", "person": "person", "path": "file_path"}.get(kind, kind)
+            name = (
+                f"{kind}_{name}"
+                if draw.chance(0.3)
+                else {"city": "city", "person": "person", "path": "file_path"}.get(kind, kind)
+            )
     elif roll < 0.72:
         name, kind = draw.pick(_TIME_NAMES), draw.pick(_TIMED)
     elif roll < 0.81:
         name, kind = draw.pick(_LIST_NAMES), draw.pick(_LISTS)
     elif roll < 0.90:
         name, kind = (
-            draw.pick(("mode", "type", "status", "level", "format", "kind", "direction", "category", "option", "style", "state", "class")),
+            draw.pick(
+                (
+                    "mode",
+                    "type",
+                    "status",
+                    "level",
+                    "format",
+                    "kind",
+                    "direction",
+                    "category",
+                    "option",
+                    "style",
+                    "state",
+                    "class",
+                )
+            ),
             "",
         )
         kind = f"enum({draw.pick(_ENUMS)})"
     else:
         name = draw.pick(_FLAGS)
         kind, argument = _flag_rule(draw, name)
-        return None if name in used else ParameterRule((name,), kind, argument, draw.chance(0.3), None, ("{}",))
+        return (
+            None if name in used else ParameterRule((name,), kind, argument, draw.chance(0.3), None, ("{}",))
+        )
     style = draw.random()
     if style < 0.35:
         name = f"{draw.pick(w.NOUNS)}_{name}"
@@ -352,7 +390,14 @@ def composed_action(draw: Draw, *, domain: str | None = None, thing: str | None 
     roll = draw.random()
     if roll < 0.2:
         family, verb = draw.pick(
-            (("calc", "calculate"), ("calc", "compute"), ("get", "get"), ("get", "fetch"), ("get", "retrieve"), ("search", "search"))
+            (
+                ("calc", "calculate"),
+                ("calc", "compute"),
+                ("get", "get"),
+                ("get", "fetch"),
+                ("get", "retrieve"),
+                ("search", "search"),
+            )
         )
     if thing is None:
         noun = draw.pick(w.NOUNS)
@@ -384,8 +429,10 @@ def is_held_out(action: Action, share: int) -> bool:
     return int.from_bytes(hashlib.blake2b(identity.encode(), digest_size=4).digest(), "big") % share == 0
 
 
-_TELLING = frozenset("get fetch retrieve show check list read query request report print return scan search find look export load pull open "
-                     "calculate compute determine measure estimate evaluate count analyze inspect review".split())
+_TELLING = frozenset(
+    "get fetch retrieve show check list read query request report print return scan search find look export load pull open "
+    "calculate compute determine measure estimate evaluate count analyze inspect review".split()
+)
 """Verbs that all fit "What is ...?": among near misses of one thing at most one tool may have one."""
 
 
@@ -395,7 +442,9 @@ def near_misses(draw: Draw, action: Action, count: int) -> list[Action]:
     for _ in range(count):
         if draw.chance(0.6):
             other = composed_action(draw, domain=action.domain, thing=action.object)
-            if other.verbs != action.verbs and not (other.verbs[0] in _TELLING and action.verbs[0] in _TELLING):
+            if other.verbs != action.verbs and not (
+                other.verbs[0] in _TELLING and action.verbs[0] in _TELLING
+            ):
                 found.append(other)
         else:
             other = composed_action(draw, domain=action.domain)

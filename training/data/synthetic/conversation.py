@@ -32,14 +32,18 @@ class Conversation:
         stripped = len(text) - len(text.lstrip())
         text = text.strip()
         for path, (start, end) in spans.items():
-            self._spans[path] = EvidenceSpan(message_index=len(self.messages), start=start - stripped, end=end - stripped)
+            self._spans[path] = EvidenceSpan(
+                message_index=len(self.messages), start=start - stripped, end=end - stripped
+            )
         self.messages.append({"role": "user", "content": text})
 
     def found(self, path: str, text: str) -> None:
         """Note that the last message holds the value at `path` (`call:parameter`) as `text`."""
         start = self.messages[-1]["content"].find(text)
         if start >= 0:
-            self._spans[path] = EvidenceSpan(message_index=len(self.messages) - 1, start=start, end=start + len(text))
+            self._spans[path] = EvidenceSpan(
+                message_index=len(self.messages) - 1, start=start, end=start + len(text)
+            )
 
     def carry_over(self, names: set[str], from_call: int, to_call: int) -> None:
         """Values a later call takes over from an earlier one keep their evidence."""
@@ -60,5 +64,7 @@ class Conversation:
             arguments = {p.name: given[p.name][0] for p in tool.parameters if p.name in given}
             listed.append({"name": tool.name, "arguments": arguments})
             for path, _ in leaves(arguments):
-                self.evidence[index, number, path] = self._spans.get(f"{first + number}:{path}") or self._spans.get(f"-1:{path}")
+                self.evidence[index, number, path] = self._spans.get(
+                    f"{first + number}:{path}"
+                ) or self._spans.get(f"-1:{path}")
         self.messages.append({"role": "assistant", "content": "", "tool_calls": listed})

@@ -52,7 +52,14 @@ def _relative_date(draw: Draw, today: date) -> tuple[date, str]:
     if day.year != today.year:
         day = today
     month = MONTHS[day.month - 1]
-    return day, draw.pick((f"{month} {day.day}", f"{day.day} {month}", f"{month} {ordinal(day.day)}", f"the {ordinal(day.day)} of {month}"))
+    return day, draw.pick(
+        (
+            f"{month} {day.day}",
+            f"{day.day} {month}",
+            f"{month} {ordinal(day.day)}",
+            f"the {ordinal(day.day)} of {month}",
+        )
+    )
 
 
 def say_date(draw: Draw, day: date) -> str:
@@ -74,7 +81,11 @@ def say_date(draw: Draw, day: date) -> str:
     if roll < 0.85:
         return f"{day.day} {month[:3]} {day.year}"
     if day.day > 12:
-        return f"{day.month:02d}/{day.day:02d}/{day.year}" if roll < 0.92 else f"{day.day:02d}/{day.month:02d}/{day.year}"
+        return (
+            f"{day.month:02d}/{day.day:02d}/{day.year}"
+            if roll < 0.92
+            else f"{day.day:02d}/{day.month:02d}/{day.year}"
+        )
     return f"{day.year}/{day.month:02d}/{day.day:02d}" if roll < 0.92 else f"{month} {day.day} {day.year}"
 
 
@@ -95,12 +106,21 @@ def say_time(draw: Draw, hour: int, minute: int) -> str:
                 f"{hour12} {half.upper()}",
                 f"{hour12}{half.upper()}",
                 f"{hour12}:00 {half.upper()}",
-                f"{hour12} o'clock in the " + ("morning" if hour < 12 else "afternoon" if hour < 18 else "evening"),
+                f"{hour12} o'clock in the "
+                + ("morning" if hour < 12 else "afternoon" if hour < 18 else "evening"),
             )
         )
     if minute == 30 and roll < 0.4:
-        return f"half past {number_words(hour12)} in the " + ("morning" if hour < 12 else "afternoon" if hour < 18 else "evening")
-    return draw.pick((f"{hour12}:{minute:02d} {half}", f"{hour12}:{minute:02d}{half}", f"{hour12}:{minute:02d} {half.upper()}"))
+        return f"half past {number_words(hour12)} in the " + (
+            "morning" if hour < 12 else "afternoon" if hour < 18 else "evening"
+        )
+    return draw.pick(
+        (
+            f"{hour12}:{minute:02d} {half}",
+            f"{hour12}:{minute:02d}{half}",
+            f"{hour12}:{minute:02d} {half.upper()}",
+        )
+    )
 
 
 def draw_clock(draw: Draw) -> tuple[int, int]:

@@ -33,7 +33,9 @@ def chat(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
 
 
 def _number(draw: Draw) -> float:
-    return draw.pick((draw.between(1, 99), draw.between(100, 99999), round(draw.random() * 900, draw.between(1, 3))))
+    return draw.pick(
+        (draw.between(1, 99), draw.between(100, 99999), round(draw.random() * 900, draw.between(1, 3)))
+    )
 
 
 def _plain(draw: Draw) -> Any:
@@ -57,20 +59,37 @@ def make_result(draw: Draw, tool: DrawnTool) -> tuple[Any, str]:
     if tool.action.family == "calc":
         value = _number(draw)
         payload: Any = draw.pick(
-            (value, {"result": value}, {"value": value}, {"_".join(content_words(subject)[:2]) or "result": value}, {"answer": value})
+            (
+                value,
+                {"result": value},
+                {"value": value},
+                {"_".join(content_words(subject)[:2]) or "result": value},
+                {"answer": value},
+            )
         )
-        return payload, draw.pick((f"The {subject} is {value}.", f"It is {value}.", f"The result is {value}.", f"That gives {value}."))
+        return payload, draw.pick(
+            (
+                f"The {subject} is {value}.",
+                f"It is {value}.",
+                f"The result is {value}.",
+                f"That gives {value}.",
+            )
+        )
     if tool.action.family == "search" and draw.chance(0.75):
         found = [
-            str(_plain(draw)) if draw.chance(0.3) else draw.pick(w.COMPANIES + w.RESTAURANTS + w.HOTELS + w.BOOKS)
+            str(_plain(draw))
+            if draw.chance(0.3)
+            else draw.pick(w.COMPANIES + w.RESTAURANTS + w.HOTELS + w.BOOKS)
             for _ in range(draw.between(1, 3))
         ]
         if draw.chance(0.1):
-            return {"results": []}, draw.pick(("I found nothing.", "There are no results.", "Nothing was found."))
+            return {"results": []}, draw.pick(
+                ("I found nothing.", "There are no results.", "Nothing was found.")
+            )
         listed = ", ".join(found[:-1]) + (" and " if len(found) > 1 else "") + found[-1]
-        return draw.pick(({"results": found}, found, {"items": [{"name": name} for name in found]})), draw.pick(
-            (f"I found {listed}.", f"Here is what I found: {listed}.", f"There is {listed}.")
-        )
+        return draw.pick(
+            ({"results": found}, found, {"items": [{"name": name} for name in found]})
+        ), draw.pick((f"I found {listed}.", f"Here is what I found: {listed}.", f"There is {listed}."))
     if tool.action.family in ("get", "search"):
         keys = draw.sample(w.NOUNS, draw.between(1, 3))
         payload = {key: _plain(draw) for key in keys}
@@ -79,9 +98,15 @@ def make_result(draw: Draw, tool: DrawnTool) -> tuple[Any, str]:
     reference = f"{draw.pick('ABCDEFGH')}{draw.between(100, 99999)}"
     key = draw.pick(("id", "reference", "confirmation"))
     if draw.chance(0.3):
-        return draw.pick((True, {"success": True}, "OK", {"status": "ok"})), draw.pick(("Done.", "That worked.", "All set.", "It is done."))
+        return draw.pick((True, {"success": True}, "OK", {"status": "ok"})), draw.pick(
+            ("Done.", "That worked.", "All set.", "It is done.")
+        )
     return {"status": draw.pick(("ok", "success", "confirmed", "done")), key: reference}, draw.pick(
-        (f"Done, the {key} is {reference}.", f"That worked. The {key} is {reference}.", f"All set, {key} {reference}.")
+        (
+            f"Done, the {key} is {reference}.",
+            f"That worked. The {key} is {reference}.",
+            f"All set, {key} {reference}.",
+        )
     )
 
 
@@ -99,7 +124,15 @@ def report(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
     talk.user(requests.say_request(draw, tool, given))
     talk.call([(tool, given)])
     if draw.chance(0.15):
-        reason = draw.pick(("timeout", "service unavailable", "connection reset", "rate limit reached, try again", "temporary failure"))
+        reason = draw.pick(
+            (
+                "timeout",
+                "service unavailable",
+                "connection reset",
+                "rate limit reached, try again",
+                "temporary failure",
+            )
+        )
         talk.say("tool", draw.pick((json.dumps({"error": reason}), f"Error: {reason}")))
         talk.call([(tool, given)])
     if draw.chance(0.12):
@@ -114,7 +147,12 @@ def report(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
             )
         )
         talk.say("tool", draw.pick((json.dumps({"error": reason}), f"Error: {reason}")))
-        talk.say("assistant", draw.pick((f"That did not work: {reason}.", f"Sorry, that failed: {reason}.", f"It failed: {reason}.")))
+        talk.say(
+            "assistant",
+            draw.pick(
+                (f"That did not work: {reason}.", f"Sorry, that failed: {reason}.", f"It failed: {reason}.")
+            ),
+        )
     else:
         _say_result(draw, talk, tool)
     return offer(draw, [tool], split, 0 if draw.chance(0.6) else draw.between(1, 3)), talk
@@ -141,7 +179,11 @@ def follow_up(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
     label = changed.label
     phrase: list[Piece]
     if form == 0 and changed.phrases:
-        phrase = [draw.pick(("And", "What about", "And now", "Now", "Again")), *requests.hang(draw, changed, value, 1), "?"]
+        phrase = [
+            draw.pick(("And", "What about", "And now", "Now", "Again")),
+            *requests.hang(draw, changed, value, 1),
+            "?",
+        ]
     elif form <= 1:
         phrase = [f"What if the {label} is ", *value, "?"]
     elif form == 2:
@@ -166,10 +208,17 @@ def chain(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
     key = draw.pick((f"{noun}_id", "id", f"{noun}_code", "reference", f"{noun}_number", "result"))
     kind = draw.pick(("id", "id", "int(100/99999)", "path", "num(1/900)"))
     head, _, argument = kind.partition("(")
-    needed = ParameterRule((key if draw.chance(0.7) else f"{noun}_key",), head, argument.rstrip(")"), True, None, ())
+    needed = ParameterRule(
+        (key if draw.chance(0.7) else f"{noun}_key",), head, argument.rstrip(")"), True, None, ()
+    )
     while True:
         action = composed_action(draw)
-        second_action = action._replace(parameters=(needed, *(rule for rule in action.parameters[:2] if rule.names[0] not in needed.names)))
+        second_action = action._replace(
+            parameters=(
+                needed,
+                *(rule for rule in action.parameters[:2] if rule.names[0] not in needed.names),
+            )
+        )
         second = draw_tool(draw, second_action)
         if second.name != first.name:
             break

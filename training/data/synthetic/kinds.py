@@ -49,7 +49,9 @@ def text_copy(text: str) -> Said:
     return text, [Copy("", text)]
 
 
-def _from_list(options: Sequence[str], phrases: tuple[str, ...], examples: bool = True) -> Callable[[Draw, str], Kind]:
+def _from_list(
+    options: Sequence[str], phrases: tuple[str, ...], examples: bool = True
+) -> Callable[[Draw, str], Kind]:
     def build(draw: Draw, _: str) -> Kind:
         hint = ""
         if examples and draw.chance(0.12):
@@ -135,7 +137,9 @@ def _say_unit(draw: Draw, units: tuple[str, ...], *, is_one: bool) -> str:
     if unit == "%":
         return unit
     if is_one:
-        unit = {"people": "person", "feet": "foot", "inches": "inch"}.get(unit, unit[:-1] if len(unit) > 3 and unit.endswith("s") else unit)
+        unit = {"people": "person", "feet": "foot", "inches": "inch"}.get(
+            unit, unit[:-1] if len(unit) > 3 and unit.endswith("s") else unit
+        )
     return f" {unit}"
 
 
@@ -184,7 +188,9 @@ def _percent(draw: Draw, argument: str) -> Kind:
         return value, [shown, d.pick(("%", "%", " percent", " %"))]
 
     hint = (
-        draw.pick(("as a decimal", "as a decimal fraction, e.g. 0.05 for 5%", "between 0 and 1", "in decimal form"))
+        draw.pick(
+            ("as a decimal", "as a decimal fraction, e.g. 0.05 for 5%", "between 0 and 1", "in decimal form")
+        )
         if is_fraction
         else draw.pick(("in percent", "as a percentage, e.g. 5 for 5%", "as a percentage"))
     )
@@ -196,7 +202,18 @@ def _money(draw: Draw, argument: str) -> Kind:
     kind = "number" if draw.chance(0.6) else "integer"
 
     def sample(d: Draw) -> Said:
-        before, after = d.pick((("$", ""), ("$", ""), ("", ""), ("", " dollars"), ("", " USD"), ("€", ""), ("", " euros"), ("£", "")))
+        before, after = d.pick(
+            (
+                ("$", ""),
+                ("$", ""),
+                ("", ""),
+                ("", " dollars"),
+                ("", " USD"),
+                ("€", ""),
+                ("", " euros"),
+                ("£", ""),
+            )
+        )
         if kind == "number" and d.chance(0.3):
             cents = f"{d.between(int(low), int(min(high, 9999)))}.{d.between(1, 99):02d}"
             value = json.loads(cents)
@@ -241,7 +258,9 @@ def _enum(draw: Draw, argument: str) -> Kind:
         schema["enum"] = values
     hint = ""
     if is_listed_in_text:
-        hint = draw.pick(("one of: {}", "options: {}", "can be {}", "either {}")).format(", ".join(f"'{value}'" for value in values))
+        hint = draw.pick(("one of: {}", "options: {}", "can be {}", "either {}")).format(
+            ", ".join(f"'{value}'" for value in values)
+        )
 
     def sample(d: Draw) -> Said:
         number = int(d.random() * len(options))
@@ -277,7 +296,9 @@ def _coded(options: Sequence[str], noun: str, phrases: tuple[str, ...]) -> Calla
 
 def _date(draw: Draw, _: str) -> Kind:
     if draw.chance(0.1):  # no declared format: as it was said
-        return Kind(STRING, lambda d: text_copy(draw_date(d, is_relative_allowed=True)[1]), "", ("on {}", "for {}"))
+        return Kind(
+            STRING, lambda d: text_copy(draw_date(d, is_relative_allowed=True)[1]), "", ("on {}", "for {}")
+        )
     form, names = draw.pick(DATE_FORMATS)
     name = draw.pick(names)
     hint = draw.pick(("in {} format", "in the format {}", "format: {}", "{}", "formatted as {}")).format(name)
@@ -361,7 +382,10 @@ def _identifier(draw: Draw, argument: str) -> Kind:
             return text_copy(f"{letters}{d.between(10, 9999)}")
         if style == 4:
             return text_copy(f"{d.pick(w.NOUNS)}-{d.between(1, 99)}")
-        letters = "".join(d.pick("ABCDEFGHJKLMNPQRSTUVWXYZ0123456789abcdefghijkmnopqrstuvwxyz") for _ in range(d.between(5, 9)))
+        letters = "".join(
+            d.pick("ABCDEFGHJKLMNPQRSTUVWXYZ0123456789abcdefghijkmnopqrstuvwxyz")
+            for _ in range(d.between(5, 9))
+        )
         return text_copy(letters)
 
     schema: dict[str, Any] = STRING
@@ -390,23 +414,37 @@ def person(draw: Draw) -> str:
 def city(draw: Draw) -> str:
     """A city's name, sometimes in its own script, sometimes of no city."""
     if draw.chance(0.2):
-        return draw.pick(("{}", "Port {}", "{}ville", "San {}", "New {}", "{} City", "{}burg", "{} Springs")).format(pseudo_word(draw).title())
+        return draw.pick(
+            ("{}", "Port {}", "{}ville", "San {}", "New {}", "{} City", "{}burg", "{} Springs")
+        ).format(pseudo_word(draw).title())
     return draw.pick(w.UNICODE_CITIES) if draw.chance(0.05) else draw.pick(w.CITIES)
 
 
 def _city(draw: Draw, _: str) -> Kind:
     roll = draw.random()
     if roll < 0.25:
-        hint = draw.pick(("city and state, e.g. San Francisco, CA", "The city and state, e.g. 'Austin, TX'", "in the format City, State"))
-        return Kind(STRING, lambda d: text_copy(d.pick(w.US_CITIES).replace("|", ", ")), hint, ("in {}", "for {}"))
+        hint = draw.pick(
+            (
+                "city and state, e.g. San Francisco, CA",
+                "The city and state, e.g. 'Austin, TX'",
+                "in the format City, State",
+            )
+        )
+        return Kind(
+            STRING, lambda d: text_copy(d.pick(w.US_CITIES).replace("|", ", ")), hint, ("in {}", "for {}")
+        )
     return Kind(STRING, lambda d: text_copy(city(d)), "", ("in {}", "for {}"))
 
 
 def email(draw: Draw) -> str:
     """A made-up address."""
     name = draw.pick(w.FIRST_NAMES).lower()
-    last = "".join(letter for letter in draw.pick(w.LAST_NAMES).lower() if letter.isascii() and letter.isalpha())
-    local = draw.pick((name, f"{name}.{last}", f"{name[0]}{last}", f"{name}{draw.between(1, 99)}", f"{name}_{last}"))
+    last = "".join(
+        letter for letter in draw.pick(w.LAST_NAMES).lower() if letter.isascii() and letter.isalpha()
+    )
+    local = draw.pick(
+        (name, f"{name}.{last}", f"{name[0]}{last}", f"{name}{draw.between(1, 99)}", f"{name}_{last}")
+    )
     host = draw.pick(
         (
             "example.com",
@@ -423,7 +461,9 @@ def email(draw: Draw) -> str:
 
 
 def _url(draw: Draw) -> str:
-    host = f"{draw.pick(('www.', '', 'api.', 'docs.'))}{draw.pick(w.NOUNS)}{draw.pick(('', pseudo_word(draw)))}"
+    host = (
+        f"{draw.pick(('www.', '', 'api.', 'docs.'))}{draw.pick(w.NOUNS)}{draw.pick(('', pseudo_word(draw)))}"
+    )
     path = "/".join(draw.pick(w.NOUNS) for _ in range(draw.between(0, 2)))
     query = f"?id={draw.between(1, 999)}" if draw.chance(0.2) else ""
     return f"{draw.pick(('https://', 'https://', 'http://'))}{host}.{draw.pick(('com', 'org', 'io', 'net', 'dev'))}/{path}{query}".rstrip(
@@ -433,8 +473,16 @@ def _url(draw: Draw) -> str:
 
 def file_path(draw: Draw) -> str:
     """A path in Unix or Windows spelling, or a bare file name."""
-    name = draw.pick((draw.pick(w.NOUNS), f"{draw.pick(w.ADJECTIVES)}_{draw.pick(w.NOUNS)}", f"{draw.pick(w.NOUNS)}{draw.between(1, 99)}"))
-    ending = draw.pick(("txt", "csv", "json", "py", "pdf", "md", "png", "log", "xlsx", "yaml", "mp4", "docx", "zip"))
+    name = draw.pick(
+        (
+            draw.pick(w.NOUNS),
+            f"{draw.pick(w.ADJECTIVES)}_{draw.pick(w.NOUNS)}",
+            f"{draw.pick(w.NOUNS)}{draw.between(1, 99)}",
+        )
+    )
+    ending = draw.pick(
+        ("txt", "csv", "json", "py", "pdf", "md", "png", "log", "xlsx", "yaml", "mp4", "docx", "zip")
+    )
     roll = draw.random()
     if roll < 0.4:
         return f"{name}.{ending}"
@@ -460,7 +508,9 @@ def phone(draw: Draw) -> str:
     )
 
 
-def _made(make: Callable[[Draw], str], *phrases: str, hint: str = "", schema: dict[str, Any] | None = None) -> Callable[[Draw, str], Kind]:
+def _made(
+    make: Callable[[Draw], str], *phrases: str, hint: str = "", schema: dict[str, Any] | None = None
+) -> Callable[[Draw, str], Kind]:
     def build(draw: Draw, _: str) -> Kind:
         used = schema if schema is not None and draw.chance(0.3) else STRING
         return Kind(used, lambda d: text_copy(make(d)), hint if draw.chance(0.3) else "", tuple(phrases))
@@ -636,7 +686,10 @@ def _join_items(pieces: list[list[Piece]], last: str) -> list[Piece]:
 
 def rebase(pieces: Sequence[Piece], path: str) -> list[Piece]:
     """The same pieces as part of a larger value."""
-    return [piece if isinstance(piece, str) else Copy(f"{path}.{piece.path}" if piece.path else path, piece.text) for piece in pieces]
+    return [
+        piece if isinstance(piece, str) else Copy(f"{path}.{piece.path}" if piece.path else path, piece.text)
+        for piece in pieces
+    ]
 
 
 def list_kind(item: Kind, low: int, high: int, *, is_bracketed: bool = False) -> Kind:
@@ -655,7 +708,9 @@ def list_kind(item: Kind, low: int, high: int, *, is_bracketed: bool = False) ->
             return values, ["[", *_join_items(said, ", "), "]"]
         if is_bracketed or item.schema["type"] in ("integer", "number") and draw.chance(0.45):
             return values, ["[", *_join_items(said, ", "), "]"]
-        return values, _join_items(said, draw.pick((" and ", " and ", ", ", ", and ") if len(values) > 2 else (" and ",)))
+        return values, _join_items(
+            said, draw.pick((" and ", " and ", ", ", ", and ") if len(values) > 2 else (" and ",))
+        )
 
     return Kind({"type": "array", "items": item.schema}, sample, item.hint, item.phrases)
 
@@ -692,7 +747,9 @@ def _list_of(draw: Draw, argument: str) -> Kind:
 
 def _matrix(draw: Draw, argument: str) -> Kind:
     size = draw.between(2, 3)
-    row = list_kind(Kind({"type": "integer"}, lambda d: _copied_integer(d, -9, 12)), size, size, is_bracketed=True)
+    row = list_kind(
+        Kind({"type": "integer"}, lambda d: _copied_integer(d, -9, 12)), size, size, is_bracketed=True
+    )
     return list_kind(row, size, size)
 
 
@@ -766,7 +823,12 @@ BUILDERS: dict[str, Callable[[Draw, str], Kind]] = {
     "formula": _made(formula),
     "code": _quoted(code_text),
     "coord": lambda draw, argument: Kind({"type": "number"}, lambda d: _coordinate(d), ""),
-    "address": _made(lambda d: f"{d.between(1, 999)} {d.pick(w.STREETS)}" + (f", {d.pick(w.CITIES)}" if d.chance(0.4) else ""), "at {}"),
+    "address": _made(
+        lambda d: (
+            f"{d.between(1, 999)} {d.pick(w.STREETS)}" + (f", {d.pick(w.CITIES)}" if d.chance(0.4) else "")
+        ),
+        "at {}",
+    ),
     "place": _made(lambda d: d.pick(w.PLACES) if d.chance(0.7) else city(d), "at {}", "near {}"),
     "country": _coded(w.COUNTRY_CODES, "two-letter country code", ("in {}", "for {}")),
     "countryname": _from_list(w.COUNTRIES, ("in {}", "for {}")),
@@ -777,10 +839,19 @@ BUILDERS: dict[str, Callable[[Draw, str], Kind]] = {
             f"{d.pick(w.NOUNS)}{d.pick(('', '-' + d.pick(w.NOUNS), str(d.between(1, 99))))}.{d.pick(('com', 'org', 'local', 'io', 'net'))}"
         )
     ),
-    "ip": _made(lambda d: ".".join(str(d.between(1, 254)) for _ in range(4)), schema={"type": "string", "format": "ipv4"}),
+    "ip": _made(
+        lambda d: ".".join(str(d.between(1, 254)) for _ in range(4)),
+        schema={"type": "string", "format": "ipv4"},
+    ),
     "version": _made(lambda d: f"{d.pick(('', 'v'))}{d.between(0, 9)}.{d.between(0, 20)}.{d.between(0, 30)}"),
     "pseudo": _made(
-        lambda d: d.pick((pseudo_word(d), f"{d.pick(w.NOUNS)}-{d.pick(w.NOUNS)}", f"{d.pick(w.ADJECTIVES)}-{d.pick(w.NOUNS)}"))
+        lambda d: d.pick(
+            (
+                pseudo_word(d),
+                f"{d.pick(w.NOUNS)}-{d.pick(w.NOUNS)}",
+                f"{d.pick(w.ADJECTIVES)}-{d.pick(w.NOUNS)}",
+            )
+        )
     ),
     "username": _made(
         lambda d: d.pick(
@@ -792,35 +863,68 @@ BUILDERS: dict[str, Callable[[Draw, str], Kind]] = {
             )
         )
     ),
-    "branch": _made(lambda d: f"{d.pick(('feature', 'fix', 'release', 'hotfix'))}/{d.pick(w.NOUNS)}-{d.between(1, 999)}"),
+    "branch": _made(
+        lambda d: f"{d.pick(('feature', 'fix', 'release', 'hotfix'))}/{d.pick(w.NOUNS)}-{d.between(1, 999)}"
+    ),
     "constant": _made(lambda d: f"{d.pick(w.NOUNS)}_{d.pick(w.NOUNS)}".upper()),
     "cron": _quoted(
         lambda d: (
             f"{d.pick(('*', '0', str(d.between(1, 59))))} {d.pick(('*', str(d.between(0, 23))))} * * {d.pick(('*', '1-5', str(d.between(0, 6))))}"
         )
     ),
-    "hexcolor": _made(lambda d: f"#{int(d.random() * 16**6):06{d.pick('xX')}}", schema={"type": "string", "pattern": "^#[0-9a-fA-F]{6}$"}),
+    "hexcolor": _made(
+        lambda d: f"#{int(d.random() * 16**6):06{d.pick('xX')}}",
+        schema={"type": "string", "pattern": "^#[0-9a-fA-F]{6}$"},
+    ),
     "pattern": _made(
         lambda d: d.pick(
-            (f"*.{d.pick(('txt', 'py', 'csv', 'log'))}", f"{d.pick(w.NOUNS)}*", f"*{d.pick(w.NOUNS)}*.json", f"{d.pick(w.NOUNS)}_??.png")
+            (
+                f"*.{d.pick(('txt', 'py', 'csv', 'log'))}",
+                f"{d.pick(w.NOUNS)}*",
+                f"*{d.pick(w.NOUNS)}*.json",
+                f"{d.pick(w.NOUNS)}_??.png",
+            )
         )
     ),
-    "plainword": _made(lambda d: d.pick((d.pick(w.NOUNS), d.pick(w.ADJECTIVES), f"'{d.pick(w.NOUNS)}'"[1:-1], d.pick(w.ANIMALS)))),
+    "plainword": _made(
+        lambda d: d.pick(
+            (d.pick(w.NOUNS), d.pick(w.ADJECTIVES), f"'{d.pick(w.NOUNS)}'"[1:-1], d.pick(w.ANIMALS))
+        )
+    ),
     "planetfacts": _from_list(
-        ("mass", "radius", "number of moons", "distance from the sun", "gravity", "day length", "surface temperature"), ()
+        (
+            "mass",
+            "radius",
+            "number of moons",
+            "distance from the sun",
+            "gravity",
+            "day length",
+            "surface temperature",
+        ),
+        (),
     ),
     "program": _program,
     "command": _quoted(_command),
     "numtext": _made(lambda d: str(d.between(1, 900)) if d.chance(0.6) else f"{d.random() * 100:.1f}"),
     "dna": _made(lambda d: "".join(d.pick("ACGT") for _ in range(d.between(6, 24)))),
-    "flightno": _made(lambda d: f"{d.pick(('LH', 'BA', 'AF', 'UA', 'DL', 'EK', 'QF', 'KL'))}{d.pick(('', '', ' '))}{d.between(10, 9999)}"),
+    "flightno": _made(
+        lambda d: (
+            f"{d.pick(('LH', 'BA', 'AF', 'UA', 'DL', 'EK', 'QF', 'KL'))}{d.pick(('', '', ' '))}{d.between(10, 9999)}"
+        )
+    ),
     "plate": _made(
         lambda d: (
             f"{''.join(d.pick('ABCDEFGHKLMNPRSTUVWXYZ') for _ in range(d.between(2, 3)))}{d.pick(('-', ' ', ''))}{d.between(10, 9999)}"
         )
     ),
-    "zip": _made(lambda d: str(d.between(10000, 99999)), hint="five digits", schema={"type": "string", "pattern": "^[0-9]{5}$"}),
-    "avoid": lambda draw, argument: _enum(draw, "tolls:toll roads/highways:motorways/ferries/unpaved:dirt roads"),
+    "zip": _made(
+        lambda d: str(d.between(10000, 99999)),
+        hint="five digits",
+        schema={"type": "string", "pattern": "^[0-9]{5}$"},
+    ),
+    "avoid": lambda draw, argument: _enum(
+        draw, "tolls:toll roads/highways:motorways/ferries/unpaved:dirt roads"
+    ),
     "events_named": _made(
         lambda d: d.pick(
             (
@@ -879,7 +983,16 @@ _ENTITIES: dict[str, Callable[[Draw, str], Kind]] = {
 
 def _lists() -> None:
     """Each plain word list is a kind of its own: `restaurants`, `cuisines`, ..."""
-    skipped = {"FIRST_NAMES", "LAST_NAMES", "US_CITIES", "COUNTRY_CODES", "LANGUAGES", "CURRENCIES", "SYLLABLES", "VERBS"}
+    skipped = {
+        "FIRST_NAMES",
+        "LAST_NAMES",
+        "US_CITIES",
+        "COUNTRY_CODES",
+        "LANGUAGES",
+        "CURRENCIES",
+        "SYLLABLES",
+        "VERBS",
+    }
     for name, options in vars(w).items():
         if name.isupper() and name not in skipped:
             BUILDERS[name.lower()] = _from_list(options, ())

@@ -26,14 +26,23 @@ def single(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
 def parallel(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
     tool = draw_tool(draw, draw_action(draw, split))
     count = 2 if draw.chance(0.6) else draw.between(3, 4)
-    first = requests.choose_values(draw, tool, optional_rate=0.2) or requests.choose_values(draw, tool, optional_rate=1)
+    first = requests.choose_values(draw, tool, optional_rate=0.2) or requests.choose_values(
+        draw, tool, optional_rate=1
+    )
     given_parameters = [p for p in tool.parameters if p.name in first]
     varying = {p.name for p in given_parameters}
     if len(given_parameters) > 1 and draw.chance(0.5):  # the others are said once, for all calls
-        varying = {p.name for p in draw.sample([p for p in given_parameters if not p.kind.is_self_explaining] or given_parameters, 1)}
+        varying = {
+            p.name
+            for p in draw.sample(
+                [p for p in given_parameters if not p.kind.is_self_explaining] or given_parameters, 1
+            )
+        }
     givens = [first]
     for _ in range(count - 1):
-        given = {p.name: p.kind.sample(draw) if p.name in varying else first[p.name] for p in given_parameters}
+        given = {
+            p.name: p.kind.sample(draw) if p.name in varying else first[p.name] for p in given_parameters
+        }
         if all(requests.arguments_of(given) != requests.arguments_of(other) for other in givens):
             givens.append(given)
     talk = Conversation(draw)
@@ -42,19 +51,25 @@ def parallel(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
     return offer(draw, [tool], split, num_distractors(draw)), talk
 
 
-def _say_parallel(draw: Draw, tool: DrawnTool, givens: list[dict[str, Said]], varying: set[str]) -> list[Piece]:
+def _say_parallel(
+    draw: Draw, tool: DrawnTool, givens: list[dict[str, Said]], varying: set[str]
+) -> list[Piece]:
     """One request for several calls of one tool."""
     shared = {name: said for name, said in givens[0].items() if name not in varying}
     if not shared and draw.chance(0.25):  # each call in a sentence of its own
         pieces: list[Piece] = []
         for number, given in enumerate(givens):
             said = requests.say_request(draw, tool, given, number)
-            pieces += [draw.pick((" Also, ", " And ", " Then ")), *requests.decapitalise(said)] if number else said
+            pieces += (
+                [draw.pick((" Also, ", " And ", " Then ")), *requests.decapitalise(said)] if number else said
+            )
         return pieces
     opening = requests.open_request(draw, tool, givens[0], 0, allow_inside=False)
     joiner = draw.pick((" and also", ", and then", " and", "; then", " as well as", " and finally"))
     only = next((p for p in tool.parameters if p.name in varying), None)
-    if only is not None and len(varying) == 1 and only.kind.schema["type"] != "array" and draw.chance(0.75):  # "in Paris, Rome and Oslo"
+    if (
+        only is not None and len(varying) == 1 and only.kind.schema["type"] != "array" and draw.chance(0.75)
+    ):  # "in Paris, Rome and Oslo"
         items = [requests.value_pieces(only, given[only.name], number) for number, given in enumerate(givens)]
         listed = requests.join_items(draw, items)
         body = requests.hang(draw, only, listed, len(givens))
@@ -70,7 +85,12 @@ def _say_parallel(draw: Draw, tool: DrawnTool, givens: list[dict[str, Said]], va
     common = requests.say_values(draw, tool, shared, -1)
     if draw.chance(0.5) and shared:
         return [*opening.before, *common, *body, opening.after]
-    return [*opening.before, *body, *(["," if draw.chance(0.3) else "", *common] if shared else []), opening.after]
+    return [
+        *opening.before,
+        *body,
+        *(["," if draw.chance(0.3) else "", *common] if shared else []),
+        opening.after,
+    ]
 
 
 def several(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
@@ -107,7 +127,9 @@ def missing(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
     if len(left_out) == 1:
         talk.say("assistant", draw.pick(replies.ASK_ONE).format(left_out[0].label))
     else:
-        talk.say("assistant", draw.pick(replies.ASK_MORE).format(" and ".join(f"the {p.label}" for p in left_out)))
+        talk.say(
+            "assistant", draw.pick(replies.ASK_MORE).format(" and ".join(f"the {p.label}" for p in left_out))
+        )
     if draw.chance(0.4):
         pieces: list[Piece] = []
         for number, parameter in enumerate(left_out):

@@ -9,7 +9,24 @@ from functools import lru_cache
 from . import words as w
 from .draw import Draw
 
-_SMALL = {"a", "an", "the", "of", "to", "for", "in", "on", "from", "at", "my", "and", "with", "by", "between", "two"}
+_SMALL = {
+    "a",
+    "an",
+    "the",
+    "of",
+    "to",
+    "for",
+    "in",
+    "on",
+    "from",
+    "at",
+    "my",
+    "and",
+    "with",
+    "by",
+    "between",
+    "two",
+}
 STYLES = ("snake", "snake", "snake", "camel", "camel", "pascal", "dotted", "kebab")
 
 
@@ -51,7 +68,11 @@ def tool_name(draw: Draw, style: str, verb: str, thing: str, domain: str) -> str
     elif roll < 0.9:
         words = (*content_words(domain)[:1], *verb_words, *noun)
     else:
-        words = (*verb_words, *noun, draw.pick(("v2", "tool", "api", "by_params", "info", "service", "data", "1", "request")))
+        words = (
+            *verb_words,
+            *noun,
+            draw.pick(("v2", "tool", "api", "by_params", "info", "service", "data", "1", "request")),
+        )
     return join_name(style, words)
 
 

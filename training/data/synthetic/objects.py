@@ -30,15 +30,23 @@ def draw_kind(draw: Draw, name: str, argument: str = "") -> Kind:
 def _fields(draw: Draw, argument: str) -> list[_Field]:
     fields = []
     for rule in map(parse_parameter, split_outside(argument, ",")):
-        fields.append(_Field(draw.pick(rule.names), draw_kind(draw, rule.kind, rule.argument), rule.is_required))
+        fields.append(
+            _Field(draw.pick(rule.names), draw_kind(draw, rule.kind, rule.argument), rule.is_required)
+        )
     return fields
 
 
 def _schema(fields: list[_Field]) -> dict[str, Any]:
     properties = {}
     for field in fields:
-        properties[field.name] = {**field.kind.schema, "description": field.kind.hint} if field.kind.hint else field.kind.schema
-    return {"type": "object", "properties": properties, "required": [field.name for field in fields if field.is_required]}
+        properties[field.name] = (
+            {**field.kind.schema, "description": field.kind.hint} if field.kind.hint else field.kind.schema
+        )
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": [field.name for field in fields if field.is_required],
+    }
 
 
 def _say_fields(draw: Draw, said: list[tuple[str, list[Piece]]]) -> list[Piece]:
@@ -76,11 +84,20 @@ def _sample_object(draw: Draw, fields: list[_Field]) -> Said:
 
 def _objects(draw: Draw, argument: str) -> Kind:
     fields = _fields(draw, argument)
-    is_counted = len(fields) == 2 and fields[0].kind.schema["type"] == "string" and fields[1].kind.schema["type"] == "integer"
+    is_counted = (
+        len(fields) == 2
+        and fields[0].kind.schema["type"] == "string"
+        and fields[1].kind.schema["type"] == "integer"
+    )
 
     def one(d: Draw) -> Said:
         value, said = _sample_fields(d, fields)
-        if is_counted and len(said) == 2 and fields[1].name in ("quantity", "qty", "count", "amount") and d.chance(0.75):
+        if (
+            is_counted
+            and len(said) == 2
+            and fields[1].name in ("quantity", "qty", "count", "amount")
+            and d.chance(0.75)
+        ):
             if value[fields[1].name] == 1 and d.chance(0.5):
                 return value, ["one ", *said[0][1]]
             return value, [*said[1][1], d.pick((" ", " ", " x ", " of the ")), *said[0][1]]

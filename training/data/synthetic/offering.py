@@ -27,7 +27,9 @@ def draw_action(draw: Draw, split: Split) -> Action:
     if draw.pool is not None and draw.chance(0.3):
         while True:
             action = draw.pick(draw.pool.actions)
-            if (action.parameters or draw.chance(0.2)) and is_held_out(action, _DEV_SHARE) == (split == "dev"):
+            if (action.parameters or draw.chance(0.2)) and is_held_out(action, _DEV_SHARE) == (
+                split == "dev"
+            ):
                 return action
     if draw.chance(0.55):
         return draw.pick(actions_of(split))
@@ -40,7 +42,9 @@ def draw_action(draw: Draw, split: Split) -> Action:
 @cache
 def _neighbours(action: Action, split: Split) -> tuple[Action, ...]:
     return tuple(
-        other for other in actions_of(split) if other is not action and (other.domain == action.domain or shares_words(action, other))
+        other
+        for other in actions_of(split)
+        if other is not action and (other.domain == action.domain or shares_words(action, other))
     )
 
 
@@ -50,10 +54,14 @@ def _pool_neighbours(draw: Draw, pool: ToolPool, action: Action, split: Split, c
     if not words:
         return []
     found = (draw.pick(pool.by_word[draw.pick(words)]) for _ in range(count * 2))
-    return [other for other in found if other is not action and is_held_out(other, _DEV_SHARE) == (split == "dev")]
+    return [
+        other for other in found if other is not action and is_held_out(other, _DEV_SHARE) == (split == "dev")
+    ]
 
 
-def distractors(draw: Draw, tools: list[DrawnTool], split: Split, count: int, near_share: float = 0.7) -> list[DrawnTool]:
+def distractors(
+    draw: Draw, tools: list[DrawnTool], split: Split, count: int, near_share: float = 0.7
+) -> list[DrawnTool]:
     """Other tools, near misses first: of the same domain or about the same thing."""
     names = {tool.name for tool in tools}
     used = {tool.action for tool in tools}
@@ -64,7 +72,9 @@ def distractors(draw: Draw, tools: list[DrawnTool], split: Split, count: int, ne
         if draw.pool is not None and tool.action.description:
             near += _pool_neighbours(draw, draw.pool, tool.action, split, count)
             continue
-        near += _neighbours(tool.action, split) if tool.action in known else near_misses(draw, tool.action, count)
+        near += (
+            _neighbours(tool.action, split) if tool.action in known else near_misses(draw, tool.action, count)
+        )
     for _ in range(count * 3):
         if len(found) == count:
             break

@@ -28,12 +28,34 @@ _VERBS = frozenset(w.VERBS) | frozenset(
     "predict detect solve design learn browse explore discover access display extract upload download post join".split()
 )
 _CALC = frozenset(("calculate", "compute", "determine", "estimate", "evaluate"))
-_GET = frozenset(("get", "fetch", "retrieve", "look", "check", "show", "view", "obtain", "provide", "return", "give", "access", "display"))
+_GET = frozenset(
+    (
+        "get",
+        "fetch",
+        "retrieve",
+        "look",
+        "check",
+        "show",
+        "view",
+        "obtain",
+        "provide",
+        "return",
+        "give",
+        "access",
+        "display",
+    )
+)
 _SEARCH = frozenset(("find", "search", "list", "browse", "explore", "discover"))
-_CUT = re.compile(r"\s*(?:[.;:(\[]|, (?:including|such|e\.g|based)| based on | given | using | by (?:its|their|providing|specifying)\b| with the (?:given|specified)| for a (?:given|specific)| for the given).*", re.DOTALL)
+_CUT = re.compile(
+    r"\s*(?:[.;:(\[]|, (?:including|such|e\.g|based)| based on | given | using | by (?:its|their|providing|specifying)\b| with the (?:given|specified)| for a (?:given|specific)| for the given).*",
+    re.DOTALL,
+)
 _DANGLING = re.compile(r"(?:\s+(?:with|a|an|the|of|for|in|on|to|by|and|or|from|as|that|which))+$")
 _EXAMPLES = re.compile(r"(?:e\.g\.?,?|such as|for example,?|example:|like)\s+([^().;]+)", re.IGNORECASE)
-_NOISE = re.compile(r"^\[REQUIRED\]\s*(?:string|integer|boolean|number|array|object)?:?\s*|^(?:string|integer|boolean|number|array)\s*:\s*", re.IGNORECASE)
+_NOISE = re.compile(
+    r"^\[REQUIRED\]\s*(?:string|integer|boolean|number|array|object)?:?\s*|^(?:string|integer|boolean|number|array)\s*:\s*",
+    re.IGNORECASE,
+)
 
 _STRING_KINDS: tuple[tuple[str, str], ...] = (
     (r"e-?mail", "email"), (r"\burl|link|website|webhook", "url"), (r"phone|mobile number", "phone"), (r"\bdate\b|_date|^date|birthday|deadline", "date"),
@@ -73,7 +95,13 @@ def _examples(text: str) -> tuple[str, ...]:
     if match is None:
         return ()
     parts = [part.strip(" '\"`") for part in re.split(r",| or | and |/", match.group(1))]
-    kept = tuple(part for part in parts if 1 < len(part) < 40 and not re.search(r"[|~={}<>…]|etc|\.\.\.", part) and not part.lower().startswith(("a ", "the ", "an ")))
+    kept = tuple(
+        part
+        for part in parts
+        if 1 < len(part) < 40
+        and not re.search(r"[|~={}<>…]|etc|\.\.\.", part)
+        and not part.lower().startswith(("a ", "the ", "an "))
+    )
     return kept if len(kept) >= 2 else ()
 
 
@@ -90,12 +118,16 @@ def _kind_text(name: str, schema: Mapping[str, Any], depth: int = 0) -> str | No
     description = _NOISE.sub("", str(schema.get("description", "")))
     options = schema.get("enum")
     if isinstance(options, list):
-        plain = [option for option in options if isinstance(option, str) and re.fullmatch(r"[\w .\-+]+", option)]
+        plain = [
+            option for option in options if isinstance(option, str) and re.fullmatch(r"[\w .\-+]+", option)
+        ]
         return f"enum({'/'.join(plain)})" if plain and len(plain) == len(options) else None
     spoken, said = re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower(), description.lower()
     kind = schema.get("type")
     if kind == "boolean":
-        feature = " ".join(content_words(re.sub(r"^(is|has|include|enable|show|with)_", "", spoken))) or spoken
+        feature = (
+            " ".join(content_words(re.sub(r"^(is|has|include|enable|show|with)_", "", spoken))) or spoken
+        )
         return f"flag(with {feature},{feature} set to true,{feature} on/without {feature},{feature} set to false,no {feature})"
     if kind == "integer":
         return _guess(_INTEGER_KINDS, spoken, said, "int(1/500)")
@@ -126,14 +158,23 @@ def _kind_text(name: str, schema: Mapping[str, Any], depth: int = 0) -> str | No
 
 def _action(tool: Mapping[str, Any]) -> Action | None:
     description = re.sub(r"\s+", " ", str(tool.get("description") or "")).strip()
-    name_words = content_words(re.sub(r"([a-z0-9])([A-Z])", r"\1 \2", tool["name"]).replace("_", " ").replace(".", " "))
+    name_words = content_words(
+        re.sub(r"([a-z0-9])([A-Z])", r"\1 \2", tool["name"]).replace("_", " ").replace(".", " ")
+    )
     goal = _DANGLING.sub("", _CUT.sub("", description).strip())
     first, _, rest = goal.partition(" ")
     verb = first.lower()
     if verb not in _VERBS and verb.endswith("s") and verb[:-1] in _VERBS:
         verb = verb[:-1]
-    from_name = " ".join(name_words[1:5]) if name_words and name_words[0] in _VERBS and len(name_words) > 1 else ""
-    is_plain = rest.isascii() and "_" not in rest and "<" not in rest and not rest.endswith(("about", "whether", "if", "all", "your", "its"))
+    from_name = (
+        " ".join(name_words[1:5]) if name_words and name_words[0] in _VERBS and len(name_words) > 1 else ""
+    )
+    is_plain = (
+        rest.isascii()
+        and "_" not in rest
+        and "<" not in rest
+        and not rest.endswith(("about", "whether", "if", "all", "your", "its"))
+    )
     if verb in _VERBS and 1 <= len(rest.split()) <= 10 and is_plain:
         thing = re.sub(r"^(?:up|for) ", "", rest) if verb in ("look", "search") else rest
         verb = "look up" if verb == "look" else verb
@@ -153,13 +194,33 @@ def _action(tool: Mapping[str, Any]) -> Action | None:
             continue
         head, bracket, argument = kind.partition("(")
         text = _NOISE.sub("", str(schema.get("description", ""))).strip()[:160]
-        rules.append(ParameterRule((re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name).lower(),), head, argument[:-1] if bracket else "", name in required, None, (), text))
+        rules.append(
+            ParameterRule(
+                (re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name).lower(),),
+                head,
+                argument[:-1] if bracket else "",
+                name in required,
+                None,
+                (),
+                text,
+            )
+        )
     if len({rule.names for rule in rules}) < len(rules):
         return None
     family = "calc" if verb in _CALC else "get" if verb in _GET else "search" if verb in _SEARCH else "do"
     thing = thing[0].lower() + thing[1:] if len(thing) > 1 and not thing[1].isupper() else thing
     said = (from_name,) if from_name and len(from_name.split()) >= 2 else ()
-    return Action(name_words[-1] if name_words else verb, family, (verb,), thing, tuple(rules), said, (), True, description[:240])
+    return Action(
+        name_words[-1] if name_words else verb,
+        family,
+        (verb,),
+        thing,
+        tuple(rules),
+        said,
+        (),
+        True,
+        description[:240],
+    )
 
 
 @cache

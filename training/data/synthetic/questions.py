@@ -142,12 +142,28 @@ def system_prompt(draw: Draw) -> str:
 
 
 _STORY = (
-    "I met {person} in {city} in {year}.", "We have {number} {animal}s at home.", "The {product} cost me ${number}.", "My flight landed at {hour}:15.",
-    "{person} works as a {job} at {company}.", "It was {number} degrees outside.", "The {room} is {number} square meters large.",
-    "I read {book} twice.", "Our office is on the {floor} floor.", "I listen to {artist} a lot.", "{company} sold {number} million units last year.",
-    "The train from {city} to {city2} was late by {floor} minutes.", "My neighbour plays the {instrument}.", "There were {number} people in the queue.",
-    "{person} paid with {number} euros.", "I grow {plant}s in the {room}.", "The recipe needs {floor} cups of {food}.", "We talked about {topic} for an hour.",
-    "She was born in {year} in {country}.", "The new {product} is {color}.", "My doctor said it is not {disease}.", "I have {floor} meetings tomorrow.",
+    "I met {person} in {city} in {year}.",
+    "We have {number} {animal}s at home.",
+    "The {product} cost me ${number}.",
+    "My flight landed at {hour}:15.",
+    "{person} works as a {job} at {company}.",
+    "It was {number} degrees outside.",
+    "The {room} is {number} square meters large.",
+    "I read {book} twice.",
+    "Our office is on the {floor} floor.",
+    "I listen to {artist} a lot.",
+    "{company} sold {number} million units last year.",
+    "The train from {city} to {city2} was late by {floor} minutes.",
+    "My neighbour plays the {instrument}.",
+    "There were {number} people in the queue.",
+    "{person} paid with {number} euros.",
+    "I grow {plant}s in the {room}.",
+    "The recipe needs {floor} cups of {food}.",
+    "We talked about {topic} for an hour.",
+    "She was born in {year} in {country}.",
+    "The new {product} is {color}.",
+    "My doctor said it is not {disease}.",
+    "I have {floor} meetings tomorrow.",
 )
 
 
@@ -155,11 +171,28 @@ def story(draw: Draw) -> str:
     """Some sentences full of names and numbers that the request does not need."""
     parts = [
         draw.pick(_STORY).format(
-            person=draw.pick(w.FIRST_NAMES), city=draw.pick(w.CITIES), city2=draw.pick(w.CITIES), year=draw.between(1950, 2024), number=draw.between(3, 900),
-            animal=draw.pick(w.ANIMALS), product=draw.pick(w.PRODUCTS), hour=draw.between(6, 22), job=draw.pick(w.JOBS), company=draw.pick(w.COMPANIES),
-            room=draw.pick(w.ROOMS), book=draw.pick(w.BOOKS), floor=draw.between(2, 30), artist=draw.pick(w.ARTISTS), instrument=draw.pick(w.INSTRUMENTS),
-            plant=draw.pick(w.PLANTS), food=draw.pick(w.FOODS), topic=draw.pick(w.TOPICS), country=draw.pick(w.COUNTRIES), color=draw.pick(w.COLORS),
-            disease=draw.pick(w.DISEASES))
+            person=draw.pick(w.FIRST_NAMES),
+            city=draw.pick(w.CITIES),
+            city2=draw.pick(w.CITIES),
+            year=draw.between(1950, 2024),
+            number=draw.between(3, 900),
+            animal=draw.pick(w.ANIMALS),
+            product=draw.pick(w.PRODUCTS),
+            hour=draw.between(6, 22),
+            job=draw.pick(w.JOBS),
+            company=draw.pick(w.COMPANIES),
+            room=draw.pick(w.ROOMS),
+            book=draw.pick(w.BOOKS),
+            floor=draw.between(2, 30),
+            artist=draw.pick(w.ARTISTS),
+            instrument=draw.pick(w.INSTRUMENTS),
+            plant=draw.pick(w.PLANTS),
+            food=draw.pick(w.FOODS),
+            topic=draw.pick(w.TOPICS),
+            country=draw.pick(w.COUNTRIES),
+            color=draw.pick(w.COLORS),
+            disease=draw.pick(w.DISEASES),
+        )
         for _ in range(draw.between(2, 5))
     ]
     return " ".join(parts)

@@ -61,13 +61,21 @@ FACTS = (
         "The capital of {0} is {1}.",
         "France|Paris;Italy|Rome;Spain|Madrid;Japan|Tokyo;Germany|Berlin;Egypt|Cairo;Peru|Lima;Kenya|Nairobi;Norway|Oslo;Greece|Athens",
     ),
-    ("Who wrote {0}?", "{1} wrote {0}.", "Hamlet|Shakespeare;Moby Dick|Herman Melville;1984|George Orwell;Dune|Frank Herbert"),
+    (
+        "Who wrote {0}?",
+        "{1} wrote {0}.",
+        "Hamlet|Shakespeare;Moby Dick|Herman Melville;1984|George Orwell;Dune|Frank Herbert",
+    ),
     (
         "What does {0} mean?",
         "{0} means {1}.",
         "CPU|central processing unit;API|application programming interface;RAM|random access memory;ASAP|as soon as possible",
     ),
-    ("What is the opposite of {0}?", "The opposite of {0} is {1}.", "hot|cold;big|small;early|late;open|closed;full|empty;fast|slow"),
+    (
+        "What is the opposite of {0}?",
+        "The opposite of {0} is {1}.",
+        "hot|cold;big|small;early|late;open|closed;full|empty;fast|slow",
+    ),
     (
         "How many {0} are there in a {1}?",
         "There are {2} {0} in a {1}.",

@@ -97,7 +97,9 @@ def _default_said(parameter: Parameter) -> Said:
 def choose_values(draw: Draw, tool: DrawnTool, *, optional_rate: float = 0.3) -> dict[str, Said]:
     """Values for all required parameters and some optional ones, in schema order."""
     given: dict[str, Said] = {}
-    if not any(parameter.is_required for parameter in tool.parameters):  # else most of these calls would say nothing
+    if not any(
+        parameter.is_required for parameter in tool.parameters
+    ):  # else most of these calls would say nothing
         optional_rate = max(optional_rate, 0.6)
     for parameter in tool.parameters:
         if parameter.is_required or draw.chance(optional_rate):
@@ -113,7 +115,9 @@ def value_pieces(parameter: Parameter, said: Said, call: int) -> list[Piece]:
     return [
         piece
         if isinstance(piece, str)
-        else Copy(f"{call}:{parameter.name}.{piece.path}" if piece.path else f"{call}:{parameter.name}", piece.text)
+        else Copy(
+            f"{call}:{parameter.name}.{piece.path}" if piece.path else f"{call}:{parameter.name}", piece.text
+        )
         for piece in said[1]
     ]
 
@@ -135,7 +139,9 @@ def _phrase(draw: Draw, parameter: Parameter, pieces: list[Piece]) -> list[Piece
     return [before, *pieces, after]
 
 
-def _named(draw: Draw, form: int, parameter: Parameter, pieces: list[Piece], *, is_first: bool) -> list[Piece]:
+def _named(
+    draw: Draw, form: int, parameter: Parameter, pieces: list[Piece], *, is_first: bool
+) -> list[Piece]:
     label = parameter.said_label
     if form == 0:
         return [f"with {label} " if is_first else f"{label} ", *pieces]
@@ -153,7 +159,9 @@ def _named(draw: Draw, form: int, parameter: Parameter, pieces: list[Piece], *, 
     return [f"using {label} " if is_first else f"{label} ", *pieces]
 
 
-def say_values(draw: Draw, tool: DrawnTool, given: dict[str, Said], call: int, *, form: int | None = None) -> list[Piece]:
+def say_values(
+    draw: Draw, tool: DrawnTool, given: dict[str, Said], call: int, *, form: int | None = None
+) -> list[Piece]:
     """All values as adverbials: " with a base of 10 and a height of 5 in cm"."""
     parameters = [p for p in tool.parameters if p.name in given]
     if draw.chance(0.3):
@@ -260,7 +268,9 @@ class Opening(NamedTuple):
     """Nothing may be added to it (wordings in other languages)."""
 
 
-def open_request(draw: Draw, tool: DrawnTool, given: dict[str, Said], call: int, *, allow_inside: bool = True) -> Opening:
+def open_request(
+    draw: Draw, tool: DrawnTool, given: dict[str, Said], call: int, *, allow_inside: bool = True
+) -> Opening:
     """The wording of the goal, with or without values inside."""
     action = tool.action
     asks = [ask for ask in action.asks if allow_inside or "{" not in ask]
@@ -309,7 +319,13 @@ def _open_with(draw: Draw, ask: str, tool: DrawnTool, given: dict[str, Said], ca
     if first_word in _QUESTION_WORDS:
         if draw.chance(0.12):
             return Opening(
-                [draw.pick(("Can you tell me: ", "Quick question: ", "Hey, ", "Tell me, ", "Question: ")) + head, *inside], "?", tuple(used)
+                [
+                    draw.pick(("Can you tell me: ", "Quick question: ", "Hey, ", "Tell me, ", "Question: "))
+                    + head,
+                    *inside,
+                ],
+                "?",
+                tuple(used),
             )
         return Opening([head[:1].upper() + head[1:], *inside], "?", tuple(used))
     if first_word in _STATEMENT_WORDS:
@@ -325,7 +341,13 @@ def decapitalise(pieces: list[Piece]) -> list[Piece]:
     """The same request as the second half of a sentence: "And what is ..."."""
     first = pieces[0] if pieces else ""
     word = first.split(" ", 1)[0] if isinstance(first, str) else ""
-    if isinstance(first, str) and len(word) > 1 and word[0].isupper() and word[1].islower() and not word.startswith("I'"):
+    if (
+        isinstance(first, str)
+        and len(word) > 1
+        and word[0].isupper()
+        and word[1].islower()
+        and not word.startswith("I'")
+    ):
         return [first[0].lower() + first[1:], *pieces[1:]]
     return pieces
 
@@ -365,13 +387,23 @@ def say_request(draw: Draw, tool: DrawnTool, given: dict[str, Said], call: int =
             *pieces,
             " ",
             draw.pick(
-                ("Thanks!", "Thank you.", "Thanks in advance.", "That would be great.", "No rush.", "I appreciate it.", context(draw))
+                (
+                    "Thanks!",
+                    "Thank you.",
+                    "Thanks in advance.",
+                    "That would be great.",
+                    "No rush.",
+                    "I appreciate it.",
+                    context(draw),
+                )
             ),
         ]
     return pieces
 
 
-def _in_sentences(draw: Draw, tool: DrawnTool, opening: Opening, given: dict[str, Said], call: int) -> list[Piece]:
+def _in_sentences(
+    draw: Draw, tool: DrawnTool, opening: Opening, given: dict[str, Said], call: int
+) -> list[Piece]:
     """Some values in the goal's sentence, each of the others in one of its own."""
     form = draw.between(0, 3)
     parameters = [p for p in tool.parameters if p.name in given]
@@ -386,7 +418,9 @@ def _in_sentences(draw: Draw, tool: DrawnTool, opening: Opening, given: dict[str
     return pieces
 
 
-def _as_listing(draw: Draw, tool: DrawnTool, opening: Opening, given: dict[str, Said], call: int) -> list[Piece]:
+def _as_listing(
+    draw: Draw, tool: DrawnTool, opening: Opening, given: dict[str, Said], call: int
+) -> list[Piece]:
     """Values listed by name: "base=10, height=5"."""
     pieces = [*opening.before, draw.pick((": ", " with ", " using ", ". "))]
     form = draw.pick(("=", ": ", " = ", " "))

@@ -52,7 +52,9 @@ def synthetic_example(seed: int, index: int, *, split: Split = "train", pool: st
     )
 
 
-def synthetic_examples(seed: int, start: int = 0, *, split: Split = "train", pool: str | None = None) -> Iterator[Example]:
+def synthetic_examples(
+    seed: int, start: int = 0, *, split: Split = "train", pool: str | None = None
+) -> Iterator[Example]:
     """The endless stream from `start` on."""
     index = start
     while True:

@@ -72,12 +72,24 @@ def third_person(verb: str) -> str:
     return first + space + rest
 
 
-_REMARKS = ("The user must be logged in.", "Supports paging.", "The result can be cached for an hour.", "Units follow the metric system unless stated otherwise.",
-            "Use the other tools for anything else.", "Only the required arguments must be given; everything else has a sensible default.",
-            "The answer holds a status and a message.", "Call it once for each item.", "Do not call it twice with the same arguments.",
-            "An error is returned if a value is out of range. Nothing is changed in that case.", "Works for all regions.", "Requires a valid licence.",
-            "This is the newest version of the interface; older ones will be removed soon.", "Strings are matched exactly, upper and lower case matter.",
-            "Times are local times. Dates are checked against the calendar.", "At most 100 calls a minute are possible.")
+_REMARKS = (
+    "The user must be logged in.",
+    "Supports paging.",
+    "The result can be cached for an hour.",
+    "Units follow the metric system unless stated otherwise.",
+    "Use the other tools for anything else.",
+    "Only the required arguments must be given; everything else has a sensible default.",
+    "The answer holds a status and a message.",
+    "Call it once for each item.",
+    "Do not call it twice with the same arguments.",
+    "An error is returned if a value is out of range. Nothing is changed in that case.",
+    "Works for all regions.",
+    "Requires a valid licence.",
+    "This is the newest version of the interface; older ones will be removed soon.",
+    "Strings are matched exactly, upper and lower case matter.",
+    "Times are local times. Dates are checked against the calendar.",
+    "At most 100 calls a minute are possible.",
+)
 
 
 def _describe_tool(draw: Draw, action: Action, verb: str, parameters: list[Parameter]) -> str:
@@ -134,7 +146,9 @@ def subject_of(action: Action) -> str:
     return " ".join(words)
 
 
-def _describe_parameter(draw: Draw, rule: ParameterRule, label: str, kind: Kind, subject: str, shown: Any, has_default: bool) -> str:
+def _describe_parameter(
+    draw: Draw, rule: ParameterRule, label: str, kind: Kind, subject: str, shown: Any, has_default: bool
+) -> str:
     if rule.description and not kind.hint and draw.chance(0.8):
         return rule.description
     roll = draw.random()
@@ -153,7 +167,9 @@ def _describe_parameter(draw: Draw, rule: ParameterRule, label: str, kind: Kind,
     else:
         text = f"specifies the {label}"
     if kind.schema["type"] == "boolean":
-        text = draw.pick((f"whether {label} applies", f"true for {label}", f"{label} or not", f"set to true for {label}"))
+        text = draw.pick(
+            (f"whether {label} applies", f"true for {label}", f"{label} or not", f"set to true for {label}")
+        )
     elif kind.schema["type"] == "array":
         text = f"list of {label}" if roll < 0.5 else text
     if kind.hint and kind.hint.removeprefix("in ") not in label:
@@ -164,10 +180,23 @@ def _describe_parameter(draw: Draw, rule: ParameterRule, label: str, kind: Kind,
         roll = draw.random()
         if has_default and roll < 0.7:
             text += draw.pick(
-                (". Default is {}", " (defaults to {})", ". Defaults to {}", ". Optional. Default is {}", " (default: {})")
+                (
+                    ". Default is {}",
+                    " (defaults to {})",
+                    ". Defaults to {}",
+                    ". Optional. Default is {}",
+                    " (default: {})",
+                )
             ).format(json.dumps(shown) if not isinstance(shown, str) else draw.pick((f"'{shown}'", shown)))
         elif roll < 0.85:
-            text = draw.pick((f"{text} (optional)", f"Optional. {text}", f"{text}. Optional", f"Optional {text[0].lower()}{text[1:]}"))
+            text = draw.pick(
+                (
+                    f"{text} (optional)",
+                    f"Optional. {text}",
+                    f"{text}. Optional",
+                    f"Optional {text[0].lower()}{text[1:]}",
+                )
+            )
     return text + ("." if draw.chance(0.75) else "")
 
 
@@ -183,12 +212,16 @@ def _default_of(rule: ParameterRule, kind: Kind) -> tuple[Any, bool]:
         options = kind.schema.get("enum")
         if options is None:
             return (rule.default, True) if rule.kind != "enum" else (None, False)
-        matches = [option for option in options if str(option).lower().replace(" ", "_") == rule.default.lower()]
+        matches = [
+            option for option in options if str(option).lower().replace(" ", "_") == rule.default.lower()
+        ]
         return (matches[0], True) if matches else (None, False)
     return None, False
 
 
-def draw_parameter(draw: Draw, rule: ParameterRule, style: str, subject: str, *, is_arbitrary: bool, says_units: bool = True) -> Parameter:
+def draw_parameter(
+    draw: Draw, rule: ParameterRule, style: str, subject: str, *, is_arbitrary: bool, says_units: bool = True
+) -> Parameter:
     """One parameter from its rule."""
     argument = rule.argument
     if not says_units and rule.kind in ("int", "num"):  # "10 cm" would also fill the tool's own `unit`
@@ -201,14 +234,26 @@ def draw_parameter(draw: Draw, rule: ParameterRule, style: str, subject: str, *,
     description = _describe_parameter(draw, rule, label, kind, subject, default, has_default)
     if draw.chance(0.07) and not kind.hint and not is_arbitrary and len(chosen) > 1:
         description = ""
-    name = arbitrary_name(draw, "snake", draw.between(1, 2)) if is_arbitrary else parameter_name(style, chosen)
+    name = (
+        arbitrary_name(draw, "snake", draw.between(1, 2)) if is_arbitrary else parameter_name(style, chosen)
+    )
     phrases = rule.phrases or kind.phrases
     said = label
     if len(rule.names) > 1 and draw.chance(0.2):
         said = max(humanise(draw.pick(rule.names)), label if len(label) < 3 else "", key=len)
     shows_default = has_default and draw.chance(0.55)
     return Parameter(
-        name, label, kind, description, rule.is_required, default if has_default else None, shows_default, phrases, rule.names[0], said)
+        name,
+        label,
+        kind,
+        description,
+        rule.is_required,
+        default if has_default else None,
+        shows_default,
+        phrases,
+        rule.names[0],
+        said,
+    )
 
 
 def draw_tool(draw: Draw, action: Action, *, verb: str | None = None) -> DrawnTool:
@@ -228,12 +273,16 @@ def draw_tool(draw: Draw, action: Action, *, verb: str | None = None) -> DrawnTo
     parameters: list[Parameter] = []
     seen: set[str] = set()
     for rule in rules:
-        parameter = draw_parameter(draw, rule, style, subject, is_arbitrary=has_arbitrary_parameters, says_units=says_units)
+        parameter = draw_parameter(
+            draw, rule, style, subject, is_arbitrary=has_arbitrary_parameters, says_units=says_units
+        )
         while parameter.name in seen:
             parameter.name = f"{parameter.name}_{len(seen)}"
         seen.add(parameter.name)
         if not rule.phrases and (
-            kinds.count(rule.kind) > 1 or action.is_composed and rule.kind not in ("date", "time", "dur", "city")
+            kinds.count(rule.kind) > 1
+            or action.is_composed
+            and rule.kind not in ("date", "time", "dur", "city")
         ):  # "in Paris in Rome" would not tell which is which
             parameter.phrases = ()
         parameters.append(parameter)

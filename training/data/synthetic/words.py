@@ -129,7 +129,9 @@ Taylor Swift, The Beatles, Miles Davis, Beyoncé, Radiohead, Daft Punk, Adele, B
 Kendrick Lamar, Björk, Fleetwood Mac, Billie Eilish, Johnny Cash, Pink Floyd, Stevie Wonder, Rosalía, BTS, Mozart,
 Beethoven, Chopin, Metallica, Amy Winehouse, David Bowie, Arctic Monkeys, Shakira
 """)
-GENRES = _words("rock jazz pop classical hip-hop country electronic blues reggae metal folk indie ambient soul techno funk disco")
+GENRES = _words(
+    "rock jazz pop classical hip-hop country electronic blues reggae metal folk indie ambient soul techno funk disco"
+)
 MOVIES = _phrases("""
 The Godfather, Inception, Spirited Away, Casablanca, Jurassic Park, The Matrix, Parasite, Amélie, Toy Story, Titanic,
 Blade Runner, Interstellar, Get Out, La La Land, Mad Max: Fury Road, The Lion King, Arrival, Whiplash, Seven Samurai
@@ -139,7 +141,9 @@ BOOKS = _phrases("""
 Don Quixote, Brave New World, The Odyssey, Crime and Punishment, Frankenstein, Jane Eyre, The Alchemist, Beloved,
 One Hundred Years of Solitude, The Name of the Rose, A Brief History of Time, Sapiens
 """)
-SPORTS = _words("soccer basketball tennis baseball hockey volleyball cricket rugby golf swimming badminton handball cycling")
+SPORTS = _words(
+    "soccer basketball tennis baseball hockey volleyball cricket rugby golf swimming badminton handball cycling"
+)
 TEAMS = _phrases("""
 Los Angeles Lakers, Golden State Warriors, Manchester United, Real Madrid, FC Barcelona, Chicago Bulls, Boston Celtics,
 Bayern Munich, Liverpool, Juventus, Arsenal, Ajax, New York Yankees, Toronto Raptors, Miami Heat, Dallas Cowboys,
@@ -177,23 +181,43 @@ DISEASES = _phrases("""
 diabetes, asthma, hypertension, migraine, influenza, anemia, arthritis, bronchitis, eczema, celiac disease, malaria,
 pneumonia, osteoporosis, hypothyroidism, tuberculosis
 """)
-MEDICINES = _words("ibuprofen paracetamol amoxicillin metformin lisinopril atorvastatin omeprazole cetirizine warfarin insulin")
-SYMPTOMS = _phrases("fever, headache, sore throat, fatigue, nausea, dizziness, back pain, cough, rash, chest pain, insomnia")
+MEDICINES = _words(
+    "ibuprofen paracetamol amoxicillin metformin lisinopril atorvastatin omeprazole cetirizine warfarin insulin"
+)
+SYMPTOMS = _phrases(
+    "fever, headache, sore throat, fatigue, nausea, dizziness, back pain, cough, rash, chest pain, insomnia"
+)
 ELEMENTS = _words(
     "hydrogen helium carbon nitrogen oxygen sodium magnesium aluminum silicon sulfur chlorine potassium calcium "
     "iron copper zinc silver tin iodine gold mercury lead uranium neon argon"
 )
 COMPOUNDS = _words("H2O CO2 NaCl C6H12O6 CH4 NH3 H2SO4 HCl CaCO3 NaOH C2H5OH O2 KMnO4 Fe2O3")
 GENES = _words("BRCA1 TP53 EGFR CFTR APOE MYC KRAS HBB FOXP2 PTEN BRAF HER2")
-SPECIES = _phrases("Homo sapiens, Mus musculus, Panthera leo, Canis lupus, Escherichia coli, Danio rerio, Quercus robur")
-ANIMALS = _words("lion elephant penguin tiger zebra giraffe wolf otter falcon dolphin tortoise rabbit panda koala hedgehog salmon")
-PLANTS = _words("rose tulip orchid fern cactus basil lavender monstera sunflower oak maple bamboo ivy jasmine peony")
+SPECIES = _phrases(
+    "Homo sapiens, Mus musculus, Panthera leo, Canis lupus, Escherichia coli, Danio rerio, Quercus robur"
+)
+ANIMALS = _words(
+    "lion elephant penguin tiger zebra giraffe wolf otter falcon dolphin tortoise rabbit panda koala hedgehog salmon"
+)
+PLANTS = _words(
+    "rose tulip orchid fern cactus basil lavender monstera sunflower oak maple bamboo ivy jasmine peony"
+)
 PLANETS = _words("Mercury Venus Mars Jupiter Saturn Uranus Neptune Pluto Earth")
-STARS = _phrases("Sirius, Betelgeuse, Vega, Polaris, Rigel, Proxima Centauri, Andromeda, Orion Nebula, Antares, Alpha Centauri")
-INSTRUMENTS = _words("guitar piano violin drums cello flute trumpet saxophone clarinet harp ukulele accordion")
-COLORS = _words("red blue green yellow black white orange purple pink gray brown turquoise teal crimson beige navy")
-MATERIALS = _words("steel copper wood glass plastic concrete aluminum brick rubber leather cotton granite marble brass")
-ROOMS = _phrases("living room, kitchen, bedroom, bathroom, hallway, garage, office, dining room, guest room, basement, attic, nursery")
+STARS = _phrases(
+    "Sirius, Betelgeuse, Vega, Polaris, Rigel, Proxima Centauri, Andromeda, Orion Nebula, Antares, Alpha Centauri"
+)
+INSTRUMENTS = _words(
+    "guitar piano violin drums cello flute trumpet saxophone clarinet harp ukulele accordion"
+)
+COLORS = _words(
+    "red blue green yellow black white orange purple pink gray brown turquoise teal crimson beige navy"
+)
+MATERIALS = _words(
+    "steel copper wood glass plastic concrete aluminum brick rubber leather cotton granite marble brass"
+)
+ROOMS = _phrases(
+    "living room, kitchen, bedroom, bathroom, hallway, garage, office, dining room, guest room, basement, attic, nursery"
+)
 DEVICES = _phrases(
     "ceiling light, thermostat, floor lamp, coffee machine, garage door, front door lock, fan, heater, TV, vacuum, sprinkler"
 )
@@ -201,10 +225,18 @@ JOBS = _phrases(
     "software engineer, data analyst, nurse, electrician, graphic designer, project manager, accountant, teacher, "
     "chef, mechanical engineer, sales representative, librarian, pharmacist, welder, UX researcher"
 )
-SKILLS = _phrases("Python, project management, welding, SQL, public speaking, Java, photoshop, negotiation, copywriting, React, Excel")
-SUBJECTS = _words("mathematics physics biology chemistry history geography literature economics philosophy music statistics")
-CARS = _phrases("Toyota Camry, Honda Civic, Ford Mustang, Tesla Model 3, BMW X5, Audi A4, Fiat 500, Volvo XC60, Mazda CX-5, Kia Soul")
-AIRLINES = _phrases("Lufthansa, Delta, Emirates, Air France, Qantas, Ryanair, United, KLM, ANA, Iberia, Swiss, LATAM")
+SKILLS = _phrases(
+    "Python, project management, welding, SQL, public speaking, Java, photoshop, negotiation, copywriting, React, Excel"
+)
+SUBJECTS = _words(
+    "mathematics physics biology chemistry history geography literature economics philosophy music statistics"
+)
+CARS = _phrases(
+    "Toyota Camry, Honda Civic, Ford Mustang, Tesla Model 3, BMW X5, Audi A4, Fiat 500, Volvo XC60, Mazda CX-5, Kia Soul"
+)
+AIRLINES = _phrases(
+    "Lufthansa, Delta, Emirates, Air France, Qantas, Ryanair, United, KLM, ANA, Iberia, Swiss, LATAM"
+)
 AIRPORTS = _words(
     "JFK LAX LHR CDG FRA AMS MAD BCN FCO ZRH VIE CPH ARN OSL HEL DUB SFO SEA ORD BOS MIA ATL DFW DEN HND NRT ICN SIN HKG DXB SYD GRU"
 )
@@ -212,18 +244,32 @@ GAMES = _phrases(
     "Minecraft, The Legend of Zelda, Chess, Tetris, Fortnite, Stardew Valley, Super Mario Odyssey, Elden Ring, Catan, Portal 2, Hades"
 )
 CRYPTO = _words("Bitcoin Ethereum Solana Dogecoin Litecoin Cardano Polkadot Ripple")
-TABLES = _words("users orders customers products invoices payments sessions employees inventory logs events students shipments tickets")
-COLUMNS = _words("id name email age status created_at price quantity country city amount score category updated_at salary rating")
+TABLES = _words(
+    "users orders customers products invoices payments sessions employees inventory logs events students shipments tickets"
+)
+COLUMNS = _words(
+    "id name email age status created_at price quantity country city amount score category updated_at salary rating"
+)
 MODELS = _phrases(
     "random forest, logistic regression, linear regression, decision tree, support vector machine, k-nearest neighbors, "
     "gradient boosting, naive Bayes, neural network"
 )
-COURTS = _phrases("Supreme Court, District Court, Court of Appeals, High Court, Family Court, Tax Court, Superior Court")
-CASES = _phrases("Doe v. Hartman, Miller v. Oakridge, Brown v. Northern Rail, Lopez v. State, Acme Corp. v. Globex, In re Fairview")
-PAINTINGS = _phrases("Mona Lisa, The Starry Night, Guernica, The Scream, Girl with a Pearl Earring, Water Lilies, The Kiss, Las Meninas")
-PAINTERS = _phrases("Vincent van Gogh, Claude Monet, Frida Kahlo, Pablo Picasso, Rembrandt, Leonardo da Vinci, Edvard Munch, Hokusai")
+COURTS = _phrases(
+    "Supreme Court, District Court, Court of Appeals, High Court, Family Court, Tax Court, Superior Court"
+)
+CASES = _phrases(
+    "Doe v. Hartman, Miller v. Oakridge, Brown v. Northern Rail, Lopez v. State, Acme Corp. v. Globex, In re Fairview"
+)
+PAINTINGS = _phrases(
+    "Mona Lisa, The Starry Night, Guernica, The Scream, Girl with a Pearl Earring, Water Lilies, The Kiss, Las Meninas"
+)
+PAINTERS = _phrases(
+    "Vincent van Gogh, Claude Monet, Frida Kahlo, Pablo Picasso, Rembrandt, Leonardo da Vinci, Edvard Munch, Hokusai"
+)
 HASHTAGS = _words("#sunset #travel #foodie #coding #fitness #ai #throwback #nature #music #launchday")
-TAGS = _words("urgent work home personal finance health travel ideas draft archived review shopping school family backend bug")
+TAGS = _words(
+    "urgent work home personal finance health travel ideas draft archived review shopping school family backend bug"
+)
 UNICODE_NAMES = _phrases("""
 李伟, 王芳, 山田太郎, 佐藤花子, 김민준, 이서연, Алексей Смирнов, Мария Кузнецова, محمد علي, فاطمة حسن, राहुल शर्मा, Γιώργος Παπάς, José Núñez,
 Łukasz Żak, Søren Ørsted, Zoë Kravčík, İbrahim Çelik, Nguyễn Văn An, สมชาย ใจดี, אבי כהן

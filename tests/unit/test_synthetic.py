@@ -1,0 +1,252 @@
+"""The synthetic stream: valid calls, exact evidence, one answer, and every lesson."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import unicodedata
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from tests.shared_data import shared
+from training.data import Example, leaves, synthetic_example, synthetic_examples
+from training.data.synthetic.grammar import actions
+from training.data.synthetic.numbers import number_words, ordinal
+
+SAMPLE = 1500
+
+
+@pytest.fixture(scope="module")
+def sample() -> list[Example]:
+    return list(itertools.islice(synthetic_examples(7), SAMPLE))
+
+
+def calls_of(example: Example) -> list[tuple[int, int, dict[str, Any]]]:
+    return [
+        (index, number, call)
+        for index, message in enumerate(example.messages)
+        for number, call in enumerate(message.get("tool_calls", ()))
+    ]
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32), index=st.integers(0, 2**40), split=st.sampled_from(["train", "dev"]))
+def test_every_call_validates_against_the_tool_it_names(seed: int, index: int, split: Any) -> None:
+    example = synthetic_example(seed, index, split=split)
+    schemas = {tool["name"]: tool["parameters"] for tool in example.tools}
+
+    assert len(schemas) == len(example.tools)
+    for schema in schemas.values():
+        Draft202012Validator.check_schema(schema)
+    for _, _, call in calls_of(example):
+        closed = {**schemas[call["name"]], "additionalProperties": False}
+        Draft202012Validator(closed, format_checker=Draft202012Validator.FORMAT_CHECKER).validate(
+            call["arguments"]
+        )
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32), index=st.integers(0, 10**9))
+def test_an_example_is_a_function_of_seed_and_index_alone(seed: int, index: int) -> None:
+    first = synthetic_example(seed, index)
+    synthetic_example(seed + 1, index)
+
+    assert synthetic_example(seed, index) == first
+
+
+def test_a_stream_resumed_in_the_middle_goes_on_as_if_never_stopped() -> None:
+    whole = list(itertools.islice(synthetic_examples(3), 40))
+
+    assert list(itertools.islice(synthetic_examples(3, start=25), 15)) == whole[25:]
+
+
+def test_other_seeds_give_other_examples() -> None:
+    assert synthetic_example(1, 0) != synthetic_example(2, 0)
+    assert synthetic_example(1, 0, split="train") != synthetic_example(1, 0, split="dev")
+
+
+def test_evidence_spans_hold_exactly_their_value(sample: list[Example]) -> None:
+    for example in sample:
+        for index, number, call in calls_of(example):
+            for path, value in leaves(call["arguments"]):
+                span = example.evidence[index, number, path]
+                if span is not None:
+                    text = example.messages[span.message_index]["content"][span.start : span.end]
+                    assert text == (value if isinstance(value, str) else json.dumps(value))
+                    assert span.message_index < index
+                    assert example.messages[span.message_index]["role"] in ("user", "tool")
+
+
+def test_every_leaf_value_has_an_evidence_entry_and_no_other_path_has(sample: list[Example]) -> None:
+    for example in sample:
+        paths = {
+            (index, number, path)
+            for index, number, call in calls_of(example)
+            for path, _ in leaves(call["arguments"])
+        }
+        assert set(example.evidence) == paths
+
+
+def test_most_strings_and_numbers_are_copied_and_some_are_converted(sample: list[Example]) -> None:
+    copied: Counter[str] = Counter()
+    total: Counter[str] = Counter()
+    for example in sample:
+        for index, number, call in calls_of(example):
+            for path, value in leaves(call["arguments"]):
+                total[type(value).__name__] += 1
+                copied[type(value).__name__] += example.evidence[index, number, path] is not None
+
+    for name in ("str", "int", "float"):
+        assert 0.6 < copied[name] / total[name] < 0.98
+    assert total["bool"] > 50
+    assert copied["bool"] == 0
+
+
+def test_arguments_stand_in_schema_order_and_absent_is_absent(sample: list[Example]) -> None:
+    for example in sample:
+        schemas = {tool["name"]: tool["parameters"] for tool in example.tools}
+        for _, _, call in calls_of(example):
+            names = list(schemas[call["name"]]["properties"])
+            assert list(call["arguments"]) == [name for name in names if name in call["arguments"]]
+            assert None not in call["arguments"].values()
+
+
+def test_every_lesson_occurs(sample: list[Example]) -> None:
+    kinds = Counter(example.kind for example in sample)
+
+    assert set(kinds) == {
+        "single", "parallel", "several", "missing", "none_fits", "chat", "report", "follow_up", "chain",
+        "second_request",
+    }  # fmt: skip
+    assert kinds["single"] > SAMPLE * 0.3
+    assert kinds["none_fits"] > SAMPLE * 0.05
+
+
+def test_when_no_tool_fits_the_reply_is_words(sample: list[Example]) -> None:
+    for example in sample:
+        if example.kind == "none_fits":
+            assert example.tools
+            assert not calls_of(example)
+            assert example.target["content"]
+
+
+def test_a_missing_value_is_asked_for_by_its_label(sample: list[Example]) -> None:
+    asked = [example for example in sample if example.kind == "missing"]
+
+    assert asked
+    for example in asked:
+        reply = next(message for message in example.messages if message["role"] == "assistant")
+        assert reply["content"]
+        assert "tool_calls" not in reply
+
+
+def test_parallel_calls_name_one_tool_with_different_arguments(sample: list[Example]) -> None:
+    several = [example for example in sample if example.kind == "parallel"]
+
+    assert any(len(example.target["tool_calls"]) >= 3 for example in several)
+    for example in several:
+        calls = example.target["tool_calls"]
+        assert len({call["name"] for call in calls}) == 1
+        assert len({json.dumps(call["arguments"]) for call in calls}) == len(calls)
+
+
+def test_a_chained_value_is_read_from_the_tool_result() -> None:
+    chains = (example for example in synthetic_examples(11) if example.kind == "chain")
+
+    for example in itertools.islice(chains, 20):
+        spans = [span for span in example.evidence.values() if span is not None]
+        assert any(example.messages[span.message_index]["role"] == "tool" for span in spans) or any(
+            "\\" in str(value) for _, _, call in calls_of(example) for _, value in leaves(call["arguments"])
+        )
+
+
+def test_relative_dates_come_with_the_date_they_are_relative_to() -> None:
+    def says_relative(example: Example) -> bool:
+        said = " ".join(message["content"] for message in example.messages if message["role"] == "user")
+        return "tomorrow" in said and any(
+            isinstance(value, str) and value[:2].isdigit() and "-" in value
+            for _, _, call in calls_of(example)
+            for _, value in leaves(call["arguments"])
+        )
+
+    found = list(itertools.islice(filter(says_relative, synthetic_examples(5)), 10))
+
+    assert found
+    assert all(example.date is not None for example in found)
+
+
+def test_names_carry_no_memory(sample: list[Example]) -> None:
+    called = Counter(call["name"] for example in sample for _, _, call in calls_of(example))
+
+    assert len(called) > 0.7 * sum(called.values())
+    assert called.most_common(1)[0][1] < 12
+
+
+def test_tools_called_in_dev_are_never_called_in_train() -> None:
+    def described(split: Any) -> set[tuple[str, str]]:
+        from training.data.synthetic.draw import Draw
+        from training.data.synthetic.offering import draw_action
+
+        draws = (draw_action(Draw(1, index), split) for index in range(2500))
+        return {(str(action.verbs), action.object) for action in draws}
+
+    assert not described("train") & described("dev")
+
+
+def test_wordings_speak_only_of_parameters_their_action_has() -> None:
+    for action in actions():
+        names = {rule.names[0] for rule in action.parameters}
+        for ask in action.asks:
+            said = {part.split("}")[0] for part in ask.split("{")[1:]}
+            assert said <= names, f"{action.object}: {ask}"
+
+
+def test_several_languages_and_scripts_occur() -> None:
+    said = " ".join(
+        message["content"]
+        for example in itertools.islice(synthetic_examples(2), 2500)
+        for message in example.messages
+        if message["role"] == "user"
+    )
+
+    scripts = {unicodedata.name(character, "?").split(" ")[0] for character in set(said) if character.isalpha()}
+    assert {"LATIN", "CYRILLIC", "CJK", "HIRAGANA", "ARABIC", "GREEK"} <= scripts
+    assert "¿" in said
+
+
+def test_values_cover_the_json_types_and_nesting(sample: list[Example]) -> None:
+    types: Counter[str] = Counter()
+    depths: Counter[int] = Counter()
+    for example in sample:
+        for _, _, call in calls_of(example):
+            types.update(type(value).__name__ for value in call["arguments"].values())
+            depths.update(path.count(".") for path, _ in leaves(call["arguments"]))
+
+    assert set(types) == {"str", "int", "float", "bool", "list", "dict"}
+    assert depths[2] > 0
+
+
+def test_pool_tools_enter_the_stream_where_a_pool_is_named() -> None:
+    pool = str(shared("data/tool_pool.jsonl.zst"))
+
+    with_pool = [synthetic_example(1, index, pool=pool) for index in range(60)]
+
+    assert with_pool != [synthetic_example(1, index) for index in range(60)]
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(0, "zero"), (17, "seventeen"), (42, "forty-two"), (105, "one hundred and five"), (3200, "three thousand two hundred")],
+)
+def test_numbers_are_spelt_as_words(number: int, words: str) -> None:
+    assert number_words(number) == words
+
+
+@pytest.mark.parametrize(("number", "text"), [(1, "1st"), (2, "2nd"), (3, "3rd"), (11, "11th"), (22, "22nd"), (113, "113th")])
+def test_ordinals_end_as_they_are_said(number: int, text: str) -> None:
+    assert ordinal(number) == text
