@@ -12,251 +12,6 @@ from . import words as w
 from .draw import Draw
 from .grammar import Action, ParameterRule
 
-_NUMERIC = (
-    "int(1/20)",
-    "int(1/100)",
-    "int(10/5000)",
-    "int(100/2000000)",
-    "int(-50/50)",
-    "int(1/100/percent,%)",
-    "num(0/1)",
-    "num(0.1/100)",
-    "num(-50/50)",
-    "percent",
-    "money",
-    "dur",
-    "int(1/60/minutes,min)",
-    "num(1/500/kg,kilograms)",
-    "num(1/900/km,kilometers)",
-)
-_TEXTUAL = (
-    "id",
-    "word",
-    "word",
-    "person",
-    "city",
-    "email",
-    "url",
-    "path",
-    "phone",
-    "title",
-    "text",
-    "code",
-    "formula",
-    "companies",
-    "products",
-    "topics",
-    "colors",
-    "countryname",
-    "language",
-    "currency",
-    "address",
-    "jobs",
-    "tables",
-    "columns",
-    "animals",
-    "games",
-    "phrase",
-    "materials",
-)
-_TIMED = ("date", "date", "time", "datetime", "dur(minutes)", "dur(seconds)", "dur(hours)")
-_LISTS = (
-    "list(word/2/4)",
-    "list(person/2/4)",
-    "series(1/100)",
-    "list(id/2/3)",
-    "list(tags/1/4)",
-    "list(email/1/3)",
-    "list(int:1|500/2/5)",
-    "list(path/1/3)",
-    "list(cities/2/4)",
-    "series(-20/20)",
-    "list(products/1/3)",
-)
-_NUMBER_NAMES = (
-    "count",
-    "limit",
-    "level",
-    "size",
-    "width",
-    "height",
-    "depth",
-    "weight",
-    "threshold",
-    "ratio",
-    "score",
-    "rate",
-    "offset",
-    "capacity",
-    "load",
-    "rank",
-    "age",
-    "speed",
-    "temperature",
-    "volume",
-    "density",
-    "quota",
-    "factor",
-    "margin",
-    "distance",
-    "radius",
-    "amount",
-    "price",
-    "budget",
-    "percentage",
-    "port",
-    "version",
-    "priority",
-    "retries",
-    "index",
-    "page",
-    "quantity",
-    "angle",
-    "voltage",
-    "pressure",
-    "length",
-)
-_TEXT_NAMES = (
-    "name",
-    "title",
-    "code",
-    "label",
-    "owner",
-    "author",
-    "target",
-    "source",
-    "origin",
-    "destination",
-    "key",
-    "tag",
-    "note",
-    "comment",
-    "reference",
-    "address",
-    "contact",
-    "manager",
-    "supplier",
-    "region",
-    "group",
-    "category",
-    "subject",
-    "keyword",
-    "path",
-    "token",
-    "id",
-    "brand",
-    "prefix",
-    "topic",
-    "handle",
-    "alias",
-    "city",
-    "sender",
-    "recipient",
-    "message",
-    "query",
-    "description",
-    "reviewer",
-    "value",
-    "text",
-    "input",
-)
-_TIME_NAMES = (
-    "date",
-    "start_date",
-    "end_date",
-    "due_date",
-    "deadline",
-    "created_on",
-    "expiry",
-    "start_time",
-    "opening_time",
-    "arrival",
-    "departure",
-    "since",
-    "until",
-    "day",
-    "delivery_date",
-    "valid_from",
-)
-_LIST_NAMES = (
-    "items",
-    "entries",
-    "values",
-    "names",
-    "members",
-    "tags",
-    "labels",
-    "fields",
-    "targets",
-    "points",
-    "scores",
-    "ids",
-    "files",
-    "keywords",
-    "steps",
-    "options",
-    "codes",
-    "owners",
-    "sources",
-    "readings",
-)
-_FLAGS = (
-    "verbose",
-    "force",
-    "recursive",
-    "dry_run",
-    "notify",
-    "public",
-    "archived",
-    "urgent",
-    "encrypted",
-    "compressed",
-    "include_deleted",
-    "case_sensitive",
-    "overwrite",
-    "cached",
-    "async",
-    "draft",
-    "strict",
-    "anonymous",
-    "pinned",
-    "auto_renew",
-    "exact_match",
-    "keep_history",
-    "fragile",
-    "taxable",
-)
-_ENUMS = (
-    "low/medium/high",
-    "asc:ascending/desc:descending",
-    "json/xml/csv",
-    "small/medium/large",
-    "north/south/east/west",
-    "open/closed/pending:waiting",
-    "fast:quick/slow/balanced",
-    "add:plus,sum/subtract:minus/multiply:times/divide",
-    "admin:administrator/editor/viewer:read only",
-    "mean:average/median/mode",
-    "daily:every day/weekly:every week/monthly:every month/yearly:every year",
-    "left/right/center:middle",
-    "red/green/blue",
-    "mild/moderate/severe:serious",
-    "new/used:second hand/refurbished",
-    "morning/afternoon/evening",
-    "breakfast/lunch/dinner",
-    "sms:text message/email/push:push notification",
-    "png/jpg:jpeg/svg",
-    "read/write/execute",
-    "male:man/female:woman/other",
-    "debug/info/warning/error",
-    "linear/quadratic/exponential",
-    "gold/silver/bronze",
-    "car/bus/train/bicycle:bike/walk:on foot",
-    "solid/liquid/gas",
-    "spring/summer/autumn:fall/winter",
-    "in_progress:ongoing/done:finished/todo:not started",
-)
-
 
 def _flag_rule(draw: Draw, name: str) -> tuple[str, str]:
     said = name.removeprefix("include_").removeprefix("is_").replace("_", " ")
@@ -281,15 +36,15 @@ def _object_fields(draw: Draw, depth: int = 0) -> str:
             continue
         pick = draw.random()
         if pick < 0.4:
-            fields[draw.pick(_NUMBER_NAMES)] = draw.pick(
+            fields[draw.pick(w.NUMBER_NAMES)] = draw.pick(
                 ("int(1/100)", "int(10/5000)", "num(0.1/100)", "int(-50/50)")
             )
         elif pick < 0.85:
-            fields[draw.pick(_TEXT_NAMES)] = draw.pick(
+            fields[draw.pick(w.TEXT_NAMES)] = draw.pick(
                 ("id", "word", "person", "cities", "email", "colors", "url")
             )
         else:
-            fields[draw.pick(("mode", "type", "status", "level"))] = f"enum({draw.pick(_ENUMS)})"
+            fields[draw.pick(("mode", "type", "status", "level"))] = f"enum({draw.pick(w.ENUM_KINDS)})"
     return ",".join(f"{name}{'?' if draw.chance(0.25) else ''}={kind}" for name, kind in fields.items())
 
 
@@ -314,9 +69,9 @@ def _parameter(draw: Draw, used: set[str]) -> ParameterRule | None:
         rule = ParameterRule((name,), "obj", _object_fields(draw), draw.chance(0.6), None, ())
         return None if name in used else rule
     if roll < 0.30:
-        name, kind = draw.pick(_NUMBER_NAMES), draw.pick(_NUMERIC)
+        name, kind = draw.pick(w.NUMBER_NAMES), draw.pick(w.NUMBER_KINDS)
     elif roll < 0.62:
-        name, kind = draw.pick(_TEXT_NAMES), draw.pick(_TEXTUAL)
+        name, kind = draw.pick(w.TEXT_NAMES), draw.pick(w.TEXT_KINDS)
         if kind in (
             "email",
             "city",
@@ -336,9 +91,9 @@ def _parameter(draw: Draw, used: set[str]) -> ParameterRule | None:
                 else {"city": "city", "person": "person", "path": "file_path"}.get(kind, kind)
             )
     elif roll < 0.72:
-        name, kind = draw.pick(_TIME_NAMES), draw.pick(_TIMED)
+        name, kind = draw.pick(w.TIME_NAMES), draw.pick(w.TIME_KINDS)
     elif roll < 0.81:
-        name, kind = draw.pick(_LIST_NAMES), draw.pick(_LISTS)
+        name, kind = draw.pick(w.LIST_NAMES), draw.pick(w.LIST_KINDS)
     elif roll < 0.90:
         name, kind = (
             draw.pick(
@@ -359,9 +114,9 @@ def _parameter(draw: Draw, used: set[str]) -> ParameterRule | None:
             ),
             "",
         )
-        kind = f"enum({draw.pick(_ENUMS)})"
+        kind = f"enum({draw.pick(w.ENUM_KINDS)})"
     else:
-        name = draw.pick(_FLAGS)
+        name = draw.pick(w.FLAG_NAMES)
         kind, argument = _flag_rule(draw, name)
         return (
             None if name in used else ParameterRule((name,), kind, argument, draw.chance(0.3), None, ("{}",))

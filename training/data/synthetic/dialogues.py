@@ -159,7 +159,7 @@ def report(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
 
 
 def follow_up(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
-    """ "And in Rome?": the same call again with one value changed."""
+    """The same call again with one value changed: "And in Rome?"."""
     while True:
         tool = draw_tool(draw, draw_action(draw, split))
         given = requests.choose_values(draw, tool)

@@ -15,6 +15,7 @@ Lesson = Callable[[Draw, Split], tuple[list[DrawnTool], Conversation]]
 
 
 def single(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
+    """One call."""
     tool = draw_tool(draw, draw_action(draw, split))
     given = requests.choose_values(draw, tool)
     talk = Conversation(draw)
@@ -24,6 +25,7 @@ def single(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
 
 
 def parallel(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
+    """Several calls of one tool."""
     tool = draw_tool(draw, draw_action(draw, split))
     count = 2 if draw.chance(0.6) else draw.between(3, 4)
     first = requests.choose_values(draw, tool, optional_rate=0.2) or requests.choose_values(
@@ -94,6 +96,7 @@ def _say_parallel(
 
 
 def several(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
+    """Calls of different tools, one of them at times twice."""
     count = 2 if draw.chance(0.65) else 3
     tools: list[DrawnTool] = []
     for _ in range(count):

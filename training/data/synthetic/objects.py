@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from . import kinds
+from . import catalogue
 from .draw import Draw
 from .grammar import parse_parameter, split_outside
 from .kinds import Kind, Piece, Said, rebase
@@ -24,16 +24,14 @@ def draw_kind(draw: Draw, name: str, argument: str = "") -> Kind:
         return Kind(_schema(fields), lambda d: _sample_object(d, fields))
     if name == "objects":
         return _objects(draw, argument)
-    return kinds.draw_kind(draw, name, argument)
+    return catalogue.draw_kind(draw, name, argument)
 
 
 def _fields(draw: Draw, argument: str) -> list[_Field]:
-    fields = []
-    for rule in map(parse_parameter, split_outside(argument, ",")):
-        fields.append(
-            _Field(draw.pick(rule.names), draw_kind(draw, rule.kind, rule.argument), rule.is_required)
-        )
-    return fields
+    return [
+        _Field(draw.pick(rule.names), draw_kind(draw, rule.kind, rule.argument), rule.is_required)
+        for rule in map(parse_parameter, split_outside(argument, ","))
+    ]
 
 
 def _schema(fields: list[_Field]) -> dict[str, Any]:

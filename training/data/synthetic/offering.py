@@ -90,8 +90,10 @@ def distractors(
 
 
 def offer(draw: Draw, needed: list[DrawnTool], split: Split, count: int) -> list[DrawnTool]:
+    """The needed tools among others, in random order."""
     return draw.shuffled([*needed, *distractors(draw, needed, split, count)])
 
 
 def num_distractors(draw: Draw) -> int:
+    """How many other tools: none in half of the examples."""
     return 0 if draw.chance(0.5) else draw.between(1, 4) if draw.chance(0.75) else draw.between(4, 8)

@@ -195,7 +195,7 @@ def say_values(
 
 
 def join_items(draw: Draw, items: list[list[Piece]]) -> list[Piece]:
-    """ "a, b and c" """
+    """Several values as "a, b and c"."""
     last = draw.pick((" and ", " and ", ", and ", " and also "))
     joined: list[Piece] = []
     for number, item in enumerate(items):

@@ -9,8 +9,8 @@ from typing import Any
 from .draw import Draw
 from .grammar import Action, ParameterRule
 from .kinds import Kind
-from .objects import draw_kind
 from .naming import STYLES, arbitrary_name, content_words, humanise, parameter_name, tool_name
+from .objects import draw_kind
 
 
 @dataclass(slots=True)

@@ -1,0 +1,287 @@
+"""Every kind of value by the name the domain grammar calls it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from . import words as w
+from .choice_kinds import coded_kind, enum_kind, flag_kind, one_of_kind
+from .code_texts import code_text, command, program_kind
+from .draw import Draw
+from .kinds import STRING, Kind, Said, from_list, made, quoted, text_copy
+from .list_kinds import list_kind, matrix_kind, point_kind, series_kind
+from .number_kinds import (
+    integer_enum_kind,
+    integer_kind,
+    money_kind,
+    number_kind,
+    percent_kind,
+    sample_coordinate,
+)
+from .texts import (
+    any_word,
+    city,
+    email,
+    file_path,
+    formula,
+    message_text,
+    person,
+    phone,
+    pseudo_word,
+    title_text,
+    url,
+)
+from .time_kinds import date_kind, datetime_kind, duration_kind, time_kind
+
+
+def _identifier(draw: Draw, argument: str) -> Kind:
+    prefix = argument or draw.pick(("", "", "ORD", "USR", "TX", "INV", "A", "item", "proj", "sku", "case"))
+    style = draw.between(0, 6)
+    separator = draw.pick(("-", "-", "_", "", "#"))
+
+    def sample(d: Draw) -> Said:
+        if style < 2:
+            return text_copy(f"{prefix}{separator if prefix else ''}{d.between(100, 99999)}")
+        if style == 2:
+            return text_copy(f"{prefix.lower()}{separator if prefix else ''}{int(d.random() * 16**8):08x}")
+        if style == 3:
+            letters = "".join(d.pick("ABCDEFGHJKLMNPQRSTUVWXYZ") for _ in range(d.between(2, 3)))
+            return text_copy(f"{letters}{d.between(10, 9999)}")
+        if style == 4:
+            return text_copy(f"{d.pick(w.NOUNS)}-{d.between(1, 99)}")
+        letters = "".join(
+            d.pick("ABCDEFGHJKLMNPQRSTUVWXYZ0123456789abcdefghijkmnopqrstuvwxyz")
+            for _ in range(d.between(5, 9))
+        )
+        return text_copy(letters)
+
+    schema: dict[str, Any] = STRING
+    if style == 3 and draw.chance(0.3):
+        schema = {"type": "string", "pattern": "^[A-Z]{2,3}[0-9]+$"}
+    return Kind(schema, sample, "")
+
+
+def _city(draw: Draw, _: str) -> Kind:
+    roll = draw.random()
+    if roll < 0.25:
+        hint = draw.pick(
+            (
+                "city and state, e.g. San Francisco, CA",
+                "The city and state, e.g. 'Austin, TX'",
+                "in the format City, State",
+            )
+        )
+        return Kind(
+            STRING, lambda d: text_copy(d.pick(w.US_CITIES).replace("|", ", ")), hint, ("in {}", "for {}")
+        )
+    return Kind(STRING, lambda d: text_copy(city(d)), "", ("in {}", "for {}"))
+
+
+def _list(draw: Draw, argument: str) -> Kind:
+    name, _, rest = argument.partition("/")
+    name, _, inner = name.partition(":")
+    low, _, high = rest.partition("/")
+    return list_kind(draw_kind(draw, name, inner.replace("|", "/")), int(low or 2), int(high or 4))
+
+
+def _list_of(draw: Draw, argument: str) -> Kind:
+    name, _, rest = argument.partition("(")
+    return list_kind(draw_kind(draw, name, rest[:-1]), 1, 4)
+
+
+def _entity(options: Sequence[str], *shapes: str) -> Callable[[Draw, str], Kind]:
+    """Names from a list, or made up in one of the shapes: lists alone would be learnt by heart."""
+
+    def make(draw: Draw) -> str:
+        if draw.chance(0.55):
+            return draw.pick(options)
+        return draw.pick(shapes).format(
+            a=draw.pick(w.ADJECTIVES).title(), n=draw.pick(w.NOUNS).title(), m=draw.pick(w.NOUNS).title(), p=pseudo_word(draw).title(),
+            f=draw.pick(w.FIRST_NAMES), l=draw.pick(w.LAST_NAMES), c=draw.pick(w.CITIES), la=draw.pick(w.ADJECTIVES), ln=draw.pick(w.NOUNS),
+            o=draw.pick(w.COLORS), d=draw.between(2, 99),
+        )  # fmt: skip
+
+    return made(make)
+
+
+_ENTITIES: dict[str, Callable[[Draw, str], Kind]] = {
+    "companies": _entity(w.COMPANIES, "{p} Inc", "{a} {n} Ltd", "{l} & {f}", "{p} {n}", "{n}works", "{p}", "{l} Group", "{c} {n} Co"),
+    "restaurants": _entity(w.RESTAURANTS, "The {a} {n}", "{f}'s Kitchen", "Café {p}", "{p}", "{n} & {m}", "Chez {f}", "{c} Grill"),
+    "hotels": _entity(w.HOTELS, "Hotel {p}", "The {a} {n} Inn", "{c} Palace Hotel", "{l} Lodge", "{n} Resort"),
+    "songs": _entity(w.SONGS, "{a} {n}", "The {n} and the {m}", "{p}", "My {a} {n}", "{f}", "{n} in {c}", "{d} {n}s"),
+    "artists": _entity(w.ARTISTS, "The {a} {n}s", "{f} {l}", "{p}", "{f} and the {n}s", "{n} {m}"),
+    "movies": _entity(w.MOVIES, "The {n} of {c}", "{a} {n}", "{f} and the {a} {n}", "The {a} {m}", "{p}: {a} {n}"),
+    "books": _entity(w.BOOKS, "The {n} of {p}", "A {a} {n}", "{n} and {m}", "{f}'s {n}", "The {a} {n}"),
+    "products": _entity(w.PRODUCTS, "{la} {ln}", "{o} {ln}", "{ln} {ln}", "{p} {d}", "{la} {o} {ln}"),
+    "games": _entity(w.GAMES, "{n} Quest", "{p} {d}", "The {a} {n}", "{a} {n} Simulator"),
+    "teams": _entity(w.TEAMS, "{c} {n}s", "FC {p}", "{a} {n}s", "{c} United"),
+    "topics": _entity(w.TOPICS, "{la} {ln}s", "the {ln} of {c}", "{ln} design", "{p}", "the history of the {ln}"),
+    "tasks": _entity(w.TASKS, "call {f}", "buy a {la} {ln}", "check the {ln}", "send the {ln} to {f}", "repair the {la} {ln}", "meet {f} at the {ln}"),
+    "meetings": _entity(w.MEETINGS, "{ln} review", "lunch with {f}", "{la} {ln} meeting", "call with {l}", "{p} kickoff", "{ln} workshop"),
+    "places": _entity(w.PLACES, "{l} Park", "the {la} {ln}", "{n} Station", "{d} {n} Street", "{c} Museum", "{p} Square", "{f}'s house"),
+    "cities": _entity(w.CITIES, "{p}", "Port {p}", "{p}ville", "San {p}", "New {p}", "{a} Falls", "{p} City"),
+    "dishes": _entity(w.DISHES, "{la} {ln} soup", "{ln} salad", "{p} noodles", "{la} pie", "{c} burger"),
+}  # fmt: skip
+
+
+_WRITTEN: dict[str, Callable[[Draw, str], Kind]] = {
+    "int": integer_kind,
+    "num": number_kind,
+    "percent": percent_kind,
+    "money": money_kind,
+    "flag": flag_kind,
+    "enum": enum_kind,
+    "date": date_kind,
+    "time": time_kind,
+    "datetime": datetime_kind,
+    "dur": duration_kind,
+    "id": _identifier,
+    "city": _city,
+    "list": _list,
+    "series": series_kind,
+    "matrix": matrix_kind,
+    "oneof": one_of_kind,
+    "intenum": integer_enum_kind,
+    "listof": _list_of,
+    "point": point_kind,
+    "person": made(person, "for {}"),
+    "email": made(email, "to {}", "for {}", schema={"type": "string", "format": "email"}),
+    "url": made(url, "at {}", "from {}", schema={"type": "string", "format": "uri"}),
+    "path": made(file_path),
+    "phone": made(phone),
+    "word": made(any_word),
+    "text": quoted(message_text, "saying {}", "that says {}", "with the text {}"),
+    "title": quoted(title_text, "titled {}", "called {}", "named {}", "with the title {}"),
+    "formula": made(formula),
+    "code": quoted(code_text),
+    "coord": lambda draw, argument: Kind({"type": "number"}, lambda d: sample_coordinate(d), ""),
+    "address": made(
+        lambda d: (
+            f"{d.between(1, 999)} {d.pick(w.STREETS)}" + (f", {d.pick(w.CITIES)}" if d.chance(0.4) else "")
+        ),
+        "at {}",
+    ),
+    "place": made(lambda d: d.pick(w.PLACES) if d.chance(0.7) else city(d), "at {}", "near {}"),
+    "country": coded_kind(w.COUNTRY_CODES, "two-letter country code", ("in {}", "for {}")),
+    "countryname": from_list(w.COUNTRIES, ("in {}", "for {}")),
+    "language": coded_kind(w.LANGUAGES, "language code", ("in {}",)),
+    "currency": coded_kind(w.CURRENCIES, "three-letter currency code", ("in {}",)),
+    "host": made(
+        lambda d: (
+            f"{d.pick(w.NOUNS)}{d.pick(('', '-' + d.pick(w.NOUNS), str(d.between(1, 99))))}.{d.pick(('com', 'org', 'local', 'io', 'net'))}"
+        )
+    ),
+    "ip": made(
+        lambda d: ".".join(str(d.between(1, 254)) for _ in range(4)),
+        schema={"type": "string", "format": "ipv4"},
+    ),
+    "version": made(lambda d: f"{d.pick(('', 'v'))}{d.between(0, 9)}.{d.between(0, 20)}.{d.between(0, 30)}"),
+    "pseudo": made(
+        lambda d: d.pick(
+            (
+                pseudo_word(d),
+                f"{d.pick(w.NOUNS)}-{d.pick(w.NOUNS)}",
+                f"{d.pick(w.ADJECTIVES)}-{d.pick(w.NOUNS)}",
+            )
+        )
+    ),
+    "username": made(
+        lambda d: d.pick(
+            (
+                f"@{pseudo_word(d)}",
+                f"{d.pick(w.FIRST_NAMES).lower()}{d.between(1, 999)}",
+                f"{d.pick(w.ADJECTIVES)}_{d.pick(w.NOUNS)}",
+                f"{d.pick(w.FIRST_NAMES).lower()}.{pseudo_word(d)}",
+            )
+        )
+    ),
+    "branch": made(
+        lambda d: f"{d.pick(('feature', 'fix', 'release', 'hotfix'))}/{d.pick(w.NOUNS)}-{d.between(1, 999)}"
+    ),
+    "constant": made(lambda d: f"{d.pick(w.NOUNS)}_{d.pick(w.NOUNS)}".upper()),
+    "cron": quoted(
+        lambda d: (
+            f"{d.pick(('*', '0', str(d.between(1, 59))))} {d.pick(('*', str(d.between(0, 23))))} * * {d.pick(('*', '1-5', str(d.between(0, 6))))}"
+        )
+    ),
+    "hexcolor": made(
+        lambda d: f"#{int(d.random() * 16**6):06{d.pick('xX')}}",
+        schema={"type": "string", "pattern": "^#[0-9a-fA-F]{6}$"},
+    ),
+    "pattern": made(
+        lambda d: d.pick(
+            (
+                f"*.{d.pick(('txt', 'py', 'csv', 'log'))}",
+                f"{d.pick(w.NOUNS)}*",
+                f"*{d.pick(w.NOUNS)}*.json",
+                f"{d.pick(w.NOUNS)}_??.png",
+            )
+        )
+    ),
+    "plainword": made(
+        lambda d: d.pick(
+            (d.pick(w.NOUNS), d.pick(w.ADJECTIVES), f"'{d.pick(w.NOUNS)}'"[1:-1], d.pick(w.ANIMALS))
+        )
+    ),
+    "planetfacts": from_list(
+        (
+            "mass",
+            "radius",
+            "number of moons",
+            "distance from the sun",
+            "gravity",
+            "day length",
+            "surface temperature",
+        ),
+        (),
+    ),
+    "program": program_kind,
+    "command": quoted(command),
+    "numtext": made(lambda d: str(d.between(1, 900)) if d.chance(0.6) else f"{d.random() * 100:.1f}"),
+    "dna": made(lambda d: "".join(d.pick("ACGT") for _ in range(d.between(6, 24)))),
+    "flightno": made(
+        lambda d: (
+            f"{d.pick(('LH', 'BA', 'AF', 'UA', 'DL', 'EK', 'QF', 'KL'))}{d.pick(('', '', ' '))}{d.between(10, 9999)}"
+        )
+    ),
+    "plate": made(
+        lambda d: (
+            f"{''.join(d.pick('ABCDEFGHKLMNPRSTUVWXYZ') for _ in range(d.between(2, 3)))}{d.pick(('-', ' ', ''))}{d.between(10, 9999)}"
+        )
+    ),
+    "zip": made(
+        lambda d: str(d.between(10000, 99999)),
+        hint="five digits",
+        schema={"type": "string", "pattern": "^[0-9]{5}$"},
+    ),
+    "avoid": lambda draw, argument: enum_kind(
+        draw, "tolls:toll roads/highways:motorways/ferries/unpaved:dirt roads"
+    ),
+    "events_named": made(
+        lambda d: d.pick(
+            (
+                f"the {d.pick(w.ARTISTS)} concert",
+                f"{d.pick(w.FIRST_NAMES)}'s birthday",
+                f"the {d.pick(w.NOUNS)} festival",
+                d.pick(w.MEETINGS),
+                f"the {d.pick(w.TEAMS)} game",
+            )
+        )
+    ),
+    "phrase": quoted(lambda d: d.pick(w.UNICODE_TEXTS) if d.chance(0.3) else d.pick(w.FOREIGN_TEXTS)),
+}
+
+
+# Each plain word list is a kind of its own: `genres`, `cuisines`, ...
+BUILDERS: dict[str, Callable[[Draw, str], Kind]] = {
+    **{name.lower(): from_list(options, ()) for name, options in w.LISTS.items()},
+    **_WRITTEN,
+    **_ENTITIES,
+}
+"""How to draw each kind: called with the draw and the argument in the grammar's parentheses."""
+
+
+def draw_kind(draw: Draw, name: str, argument: str = "") -> Kind:
+    """Draw a kind by its name in the domain grammar."""
+    return BUILDERS[name](draw, argument)

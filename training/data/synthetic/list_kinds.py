@@ -1,0 +1,91 @@
+"""Lists of other kinds, data series, points and matrices."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from .draw import Draw
+from .kinds import Copy, Kind, Piece, Said, rebase
+from .number_kinds import read_range
+from .numbers import draw_decimal
+
+
+def _join_items(pieces: list[list[Piece]], last: str) -> list[Piece]:
+    joined: list[Piece] = []
+    for number, item in enumerate(pieces):
+        if number:
+            joined.append(last if number == len(pieces) - 1 else ", ")
+        joined.extend(item)
+    return joined
+
+
+def list_kind(item: Kind, low: int, high: int, *, is_bracketed: bool = False) -> Kind:
+    """A list of another kind."""
+
+    def sample(draw: Draw) -> Said:
+        values: list[Any] = []
+        said: list[list[Piece]] = []
+        for _ in range(draw.between(low, high)):
+            value, pieces = item.sample(draw)
+            if value in values and item.schema["type"] == "string":
+                continue
+            said.append(rebase(pieces, str(len(values))))
+            values.append(value)
+        if item.schema["type"] == "array":
+            return values, ["[", *_join_items(said, ", "), "]"]
+        if is_bracketed or item.schema["type"] in ("integer", "number") and draw.chance(0.45):
+            return values, ["[", *_join_items(said, ", "), "]"]
+        return values, _join_items(
+            said, draw.pick((" and ", " and ", ", ", ", and ") if len(values) > 2 else (" and ",))
+        )
+
+    return Kind({"type": "array", "items": item.schema}, sample, item.hint, item.phrases)
+
+
+def matrix_kind(draw: Draw, argument: str) -> Kind:
+    """A small matrix of integers, row by row."""
+    size = draw.between(2, 3)
+    row = list_kind(
+        Kind({"type": "integer"}, lambda d: _copied_integer(d, -9, 12)), size, size, is_bracketed=True
+    )
+    return list_kind(row, size, size)
+
+
+def _copied_integer(draw: Draw, low: int, high: int) -> Said:
+    number = draw.between(low, high)
+    return number, [Copy("", str(number))]
+
+
+def point_kind(draw: Draw, argument: str) -> Kind:
+    """Coordinates in the plane or in space, as a list."""
+    dimensions = 2 if draw.chance(0.75) else 3
+
+    def sample(d: Draw) -> Said:
+        numbers = [d.between(-20, 30) for _ in range(dimensions)]
+        pieces = _join_items([[Copy(str(at), str(number))] for at, number in enumerate(numbers)], ", ")
+        opening, closing = d.pick(("()", "()", "[]"))
+        return numbers, [opening, *pieces, closing]
+
+    return Kind(
+        {"type": "array", "items": {"type": draw.pick(("number", "integer"))}},
+        sample,
+        draw.pick(("", "as [x, y]" if dimensions == 2 else "")),
+    )
+
+
+def series_kind(draw: Draw, argument: str) -> Kind:
+    """A data series: three to eight numbers."""
+    low, high, _ = read_range(argument, 1, 100)
+    is_decimal = draw.chance(0.3)
+    kind = draw.pick(("number", "integer")) if not is_decimal else "number"
+
+    def one(d: Draw) -> Said:
+        if is_decimal:
+            text = draw_decimal(d, max(low, 0.1), high)
+            value = json.loads(text)
+            return value, [Copy("", text) if json.dumps(value) == text else text]
+        number = d.between(int(low), int(high))
+        return number, [Copy("", str(number))]
+
+    return list_kind(Kind({"type": kind}, one), 3, 8)
