@@ -73,6 +73,12 @@ class PromptFormat(BaseModel):
     tools_open: str
     """Stands before the tools."""
 
+    tool_open: str = ""
+    """Begins each tool and is tokenised with it: line breaks that merge with what follows belong here."""
+
+    tool_close: str = "\n"
+    """Ends each tool and is tokenised with it."""
+
     tools_close: str = ""
     """Stands after the tools."""
 

@@ -32,6 +32,9 @@ class PromptPiece:
     """Index of its first token in the prompt."""
 
     message_index: int | None = None
+    content_chars: int = 0
+    """How many of its characters are the message's; a line break of the format's may follow them."""
+
     path: str = ""
 
 
@@ -76,19 +79,18 @@ class Prompt:
         piece = self.pieces[number]
         if piece.message_index is None:
             return None
-        within = token - piece.start
-        return TokenSource(
-            message_index=piece.message_index,
-            start=piece.encoded.starts[within],
-            end=piece.encoded.ends[within],
-        )
+        start = piece.encoded.starts[token - piece.start]
+        if start >= piece.content_chars:
+            return None
+        end = min(piece.encoded.ends[token - piece.start], piece.content_chars)
+        return TokenSource(message_index=piece.message_index, start=start, end=end)
 
     def token_span(self, message_index: int, start: int, end: int) -> tuple[int, int] | None:
         """The tokens that cover characters `[start, end)` of a message's content, or None."""
         for piece in self.pieces:
             if piece.message_index != message_index:
                 continue
-            if not 0 <= start < end <= len(piece.text):
+            if not 0 <= start < end <= piece.content_chars:
                 return None
             first = bisect.bisect_right(piece.encoded.ends, start)
             last = bisect.bisect_left(piece.encoded.starts, end)
@@ -118,31 +120,45 @@ class Page:
     def template(self, text: str) -> None:
         """Write the format's own text."""
         if text:
-            self._add(text, self._encoder.encode_template(text, self.format.control_tokens), "template")
+            encoded = self._encoder.encode_template(text, self.format.control_tokens)
+            self._add(PromptPiece(text, encoded, "template", self.num_tokens))
 
     def text(self, text: str) -> None:
         """Write text that is nobody's message: a tool's description, a thought."""
         if text:
-            self._add(speakable(text), self._encoder.encode_text(text), "text")
+            encoded = self._encoder.encode_text(text)
+            self._add(PromptPiece(speakable(text), encoded, "text", self.num_tokens))
 
-    def content(self, text: str, index: int) -> None:
-        """Write what message number `index` says."""
-        chars, tokens = self._num_chars, self.num_tokens
+    def content(self, text: str, index: int, following: str = "") -> None:
+        r"""Write what message number `index` says, and then template text.
+
+        Line breaks of that text are tokenised with the message: vocabularies have tokens such as `.\n\n`,
+        and their backbones have never seen the two apart.
+        """
         message_index = self._message_indices[index]
-        self._add(speakable(text), self._encoder.encode_text(text), "content", message_index=message_index)
+        breaks = following[: len(following) - len(following.lstrip("\n"))]
+        encoded = self._encoder.encode_text(text + breaks)
+        num_content_tokens = bisect.bisect_left(encoded.starts, len(text))
         self._spans.append(
             MessageSpan(
                 message_index=message_index,
-                chars=(chars, self._num_chars),
-                tokens=(tokens, self.num_tokens),
+                chars=(self._num_chars, self._num_chars + len(text)),
+                tokens=(self.num_tokens, self.num_tokens + num_content_tokens),
             )
         )
+        self._add(
+            PromptPiece(
+                speakable(text) + breaks, encoded, "content", self.num_tokens, message_index, len(text)
+            )
+        )
+        self.template(following.removeprefix(breaks))
 
     def call(self, pieces: Sequence[Piece]) -> None:
         """Write a past call."""
         for piece in pieces:
             if piece.text:
-                self._add(piece.text, self._encoder.encode_piece(piece), piece.kind, path=piece.path)
+                encoded = self._encoder.encode_piece(piece)
+                self._add(PromptPiece(piece.text, encoded, piece.kind, self.num_tokens, path=piece.path))
 
     def prompt(self, prefix_tokens: int, is_thinking: bool) -> Prompt:
         """What has been written."""
@@ -158,15 +174,7 @@ class Page:
             is_thinking=is_thinking,
         )
 
-    def _add(
-        self,
-        text: str,
-        encoded: Encoded,
-        kind: PromptPieceKind,
-        *,
-        message_index: int | None = None,
-        path: str = "",
-    ) -> None:
-        self._pieces.append(PromptPiece(text, encoded, kind, self.num_tokens, message_index, path))
-        self.num_tokens += len(encoded.ids)
-        self._num_chars += len(text)
+    def _add(self, piece: PromptPiece) -> None:
+        self._pieces.append(piece)
+        self.num_tokens += len(piece.encoded.ids)
+        self._num_chars += len(piece.text)

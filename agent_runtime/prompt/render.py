@@ -10,7 +10,8 @@ looks like is format.py; fitting a long conversation is history.py.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 
 from tokenizers import Tokenizer
 
@@ -91,7 +92,6 @@ def _write_system(
     page.template(format.system_open + header)
     if words:
         _write_system_words(page, words, messages[0].content)
-        page.template(format.system_message_close)
     else:
         default = format.default_system_think if is_thinking else format.default_system_no_think
         page.template(default + format.system_message_close if default else "")
@@ -113,15 +113,18 @@ def _system_words(content: str, format: PromptFormat) -> str:
 
 def _write_system_words(page: Page, words: str, content: str) -> None:
     if content.startswith(words):
-        page.content(words, 0)
+        page.content(words, 0, page.format.system_message_close)
     else:  # a flag was cut out of the middle: its characters can no longer be counted
         page.text(words)
+        page.template(page.format.system_message_close)
 
 
 def _listed(tool: OfferedTool, format: PromptFormat) -> str:
     if format.tool_listing == "json":
-        return json_line(tool)
-    return signature_lines(tool, description_limit=format.description_limit)
+        lines = json_line(tool)
+    else:
+        lines = signature_lines(tool, description_limit=format.description_limit)
+    return format.tool_open + lines.removesuffix("\n") + format.tool_close
 
 
 def _write_messages(
@@ -133,25 +136,32 @@ def _write_messages(
     is_thinking: bool,
 ) -> None:
     format = page.format
-    is_after_result = False
-    for index in _reading_order(messages, start):
-        message = messages[index]
-        if message.role == "tool":
-            page.template(format.result_joint if is_after_result else format.result_open)
-            page.content(message.content, index)
-            is_after_result = True
+    for is_result, group in groupby(
+        range(start, len(messages)), lambda index: messages[index].role == "tool"
+    ):
+        if is_result:
+            _write_results(page, messages, list(group))
             continue
-        if is_after_result:
-            page.template(format.result_close)
-            is_after_result = False
-        if message.role == "assistant":
-            _write_reply(page, message, index, parameters, is_thinking=is_thinking)
-            continue
-        page.template(format.user_open if message.role == "user" else format.later_system_open)
-        page.content(message.content, index)
-        page.template(format.message_close)
-    if is_after_result:
-        page.template(format.result_close)
+        for index in group:
+            message = messages[index]
+            if message.role == "assistant":
+                _write_reply(page, message, index, parameters, is_thinking=is_thinking)
+            else:
+                page.template(format.user_open if message.role == "user" else format.later_system_open)
+                page.content(message.content, index, format.message_close)
+
+
+def _write_results(page: Page, messages: Sequence[Message], results: list[int]) -> None:
+    """Results carry no ids: they stand in the order of their calls, which alone tells what they answer."""
+    format = page.format
+    calls = messages[results[0] - 1].tool_calls if results[0] else ()
+    ranks: dict[str | None, int] = {call.id: rank for rank, call in enumerate(calls)}
+    if all(messages[index].tool_call_id in ranks for index in results):
+        results.sort(key=lambda index: ranks[messages[index].tool_call_id])
+    page.template(format.result_open)
+    for index in results[:-1]:
+        page.content(messages[index].content, index, format.result_joint)
+    page.content(messages[results[-1]].content, results[-1], format.result_close)
 
 
 def _write_reply(
@@ -183,29 +193,3 @@ def _pieces(call: ToolCall, index: int, parameters: Mapping[str, object]) -> tup
         return call_pieces(call.name, ordered_arguments(call.arguments, parameters))
     except (TypeError, ValueError, RecursionError) as error:
         raise MessageError(f"the arguments of {call.name!r} are not JSON: {error}", index=index) from error
-
-
-def _reading_order(messages: Sequence[Message], start: int) -> Iterator[int]:
-    """Message indices, with the results of several calls in the order of the calls.
-
-    Results carry no ids in the prompt: only their order tells which call they answer.
-    """
-    ranks: dict[str, int] = {}
-    index = start
-    while index < len(messages):
-        message = messages[index]
-        if message.role != "tool":
-            ranks = {call.id: rank for rank, call in enumerate(message.tool_calls)}
-            yield index
-            index += 1
-            continue
-        end = index
-        while end < len(messages) and messages[end].role == "tool":
-            end += 1
-        answered = [messages[at].tool_call_id or "" for at in range(index, end)]
-        if all(identifier in ranks for identifier in answered):
-            order = sorted(range(len(answered)), key=lambda number: ranks[answered[number]])
-            yield from (index + number for number in order)
-        else:
-            yield from range(index, end)
-        index = end

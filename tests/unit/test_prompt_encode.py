@@ -18,7 +18,7 @@ from agent_runtime.prompt import PromptFormat, check_tokenizer, encode_call, ren
 from agent_runtime.scaffold.canonical import call_pieces
 from tests.shared_data import shared
 
-from .prompt_fixtures import CONTROL_TOKENS, ShownTool, byte_tokenizer
+from .prompt_fixtures import CONTROL_TOKENS, GET_WEATHER, ShownTool, byte_tokenizer
 
 
 def _whole_word_tokenizer() -> Tokenizer:
@@ -217,3 +217,26 @@ def test_text_never_becomes_a_control_token_at_full_size(large_tokenizer: Tokeni
     assert large_tokenizer.decode(list(encoded.ids), skip_special_tokens=False) == text.translate(
         {code: "\ufffd" for code in range(0xD800, 0xE000)}
     )
+
+
+def test_smollm3_prompt_has_the_tokens_of_its_whole_text(large_tokenizer: Tokenizer) -> None:
+    """The backbone was trained on whole texts, so pieces must not end where its tokens do not."""
+    messages = [
+        Message(role="system", content="Be brief."),
+        Message(role="user", content="Weather in Paris?"),
+        Message(
+            role="assistant", tool_calls=(ToolCall(id="a", name="get_weather", arguments={"city": "Paris"}),)
+        ),
+        Message(role="tool", content='{"temp": 21}', tool_call_id="a"),
+        Message(role="assistant", content="It is 21 degrees."),
+        Message(role="user", content="Thanks."),
+    ]
+
+    prompt = render_prompt(
+        messages, [GET_WEATHER], format=PromptFormat.smollm3(), tokenizer=large_tokenizer, think=False
+    )
+
+    assert list(prompt.ids) == large_tokenizer.encode(prompt.text, add_special_tokens=False).ids
+    assert [prompt.text[slice(*span.chars)] for span in prompt.message_spans] == [
+        message.content for message in messages
+    ]

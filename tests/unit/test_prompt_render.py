@@ -270,3 +270,14 @@ def test_arguments_that_are_no_json_are_refused_with_their_message() -> None:
 
     with pytest.raises(MessageError, match=r"messages\[1\].*get_weather"):
         render_prompt(messages, format=PromptFormat.compact(), tokenizer=byte_tokenizer())
+
+
+def test_line_breaks_behind_a_result_belong_to_no_message() -> None:
+    prompt = _render(_TALK, format=PromptFormat.smollm3())
+    result = next(piece for piece in prompt.pieces if piece.message_index == 3)
+
+    sources = [prompt.source(result.start + at) for at in range(len(result.encoded.ids))]
+
+    assert result.text == '{"temp": 21}\n'
+    assert max(source.end for source in sources if source) == len('{"temp": 21}')
+    assert prompt.token_span(3, 0, len(result.text)) is None
