@@ -62,9 +62,18 @@ def _identifier(draw: Draw, argument: str) -> Kind:
     return Kind(schema, sample, "")
 
 
+def _city_and_country(draw: Draw) -> str:
+    return f"{city(draw)}, {draw.pick(w.COUNTRIES).removeprefix('the ')}"
+
+
 def _city(draw: Draw, _: str) -> Kind:
     roll = draw.random()
-    if roll < 0.25:
+    if roll < 0.1:
+        hint = draw.pick(
+            ("city and country, e.g. 'Lyon, France'", "in the format City, Country", "city, country")
+        )
+        return Kind(STRING, lambda d: text_copy(_city_and_country(d)), hint, ("in {}", "for {}"))
+    if roll < 0.3:
         hint = draw.pick(
             (
                 "city and state, e.g. San Francisco, CA",

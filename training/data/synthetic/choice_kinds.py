@@ -19,7 +19,8 @@ def flag_kind(draw: Draw, argument: str) -> Kind:
             return False, [d.pick(no_said)]
         return True, [d.pick(yes_said)]
 
-    return Kind({"type": "boolean"}, sample, "", ("{}",), is_self_explaining=True)
+    hint = f"true means {draw.pick(yes_said)}" if draw.chance(0.2) else ""
+    return Kind({"type": "boolean"}, sample, hint, ("{}",), is_self_explaining=True)
 
 
 def enum_kind(draw: Draw, argument: str) -> Kind:

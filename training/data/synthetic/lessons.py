@@ -8,8 +8,9 @@ from . import questions, replies, requests
 from .conversation import Conversation
 from .draw import Draw
 from .kinds import Piece, Said
+from .naming import plural
 from .offering import Split, distractors, draw_action, num_distractors, offer
-from .tools import DrawnTool, draw_tool
+from .tools import DrawnTool, Parameter, draw_tool
 
 Lesson = Callable[[Draw, Split], tuple[list[DrawnTool], Conversation]]
 
@@ -67,6 +68,10 @@ def _say_parallel(
             )
         return pieces
     opening = requests.open_request(draw, tool, givens[0], 0, allow_inside=False)
+    told_apart = [p for p in tool.parameters if p.name in varying]
+    if not shared and len(told_apart) == 2 and len(givens) == 2 and draw.chance(0.35):
+        if not any(p.kind.schema["type"] == "array" or p.kind.is_self_explaining for p in told_apart):
+            return [*opening.before, *_say_respectively(draw, told_apart, givens), opening.after]
     joiner = draw.pick((" and also", ", and then", " and", "; then", " as well as", " and finally"))
     only = next((p for p in tool.parameters if p.name in varying), None)
     if (
@@ -95,15 +100,36 @@ def _say_parallel(
     ]
 
 
+def _say_respectively(draw: Draw, parameters: list[Parameter], givens: list[dict[str, Said]]) -> list[Piece]:
+    """Values by parameter: "with bases 3 and 5 and heights 2 and 4, respectively"."""
+    pieces: list[Piece] = []
+    for place, parameter in enumerate(parameters):
+        label = plural(parameter.said_label)
+        items = [
+            requests.value_pieces(parameter, given[parameter.name], number)
+            for number, given in enumerate(givens)
+        ]
+        pieces += [
+            " and " if place else draw.pick((" with ", " for ", " using ")),
+            f"{label} ",
+            *requests.join_items(draw, items),
+        ]
+    return [*pieces, draw.pick((", respectively", " respectively"))]
+
+
 def several(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
     """Calls of different tools, one of them at times twice."""
-    count = 2 if draw.chance(0.65) else 3
+    count = 2 if draw.chance(0.65) else draw.between(3, 4)
     tools: list[DrawnTool] = []
     for _ in range(count):
         tool = draw_tool(draw, draw_action(draw, split))
         if all(tool.name != other.name for other in tools):
             tools.append(tool)
     calls = [(tool, requests.choose_values(draw, tool, optional_rate=0.2)) for tool in tools]
+    if draw.chance(0.2) and calls[0][1]:  # the first tool once more
+        again = {p.name: p.kind.sample(draw) for p in tools[0].parameters if p.name in calls[0][1]}
+        if requests.arguments_of(again) != requests.arguments_of(calls[0][1]):
+            calls.append((tools[0], again))
     pieces: list[Piece] = []
     joiner = draw.pick((" Also, ", " Then, ", " And ", " After that, ", " "))
     for number, (tool, given) in enumerate(calls):

@@ -92,6 +92,15 @@ def parameter_name(style: str, name: str) -> str:
     return name
 
 
+def plural(label: str) -> str:
+    """`category` -> `categories`, `box` -> `boxes`, `values` as it is."""
+    if label.endswith("s"):
+        return label
+    if label.endswith("y") and label[-2:-1] not in "aeiou":
+        return f"{label[:-1]}ies"
+    return f"{label}es" if label.endswith(("x", "ch", "sh", "z")) else f"{label}s"
+
+
 def humanise(name: str) -> str:
     """A snake-case name as words."""
     return name.replace("_", " ") if len(name) > 1 else name

@@ -9,6 +9,7 @@ from . import questions
 from . import words as w
 from .draw import Draw
 from .kinds import Copy, Piece, Said
+from .naming import plural
 from .tools import DrawnTool, Parameter
 
 OPENERS = (
@@ -207,7 +208,7 @@ def hang(draw: Draw, parameter: Parameter, pieces: list[Piece], count: int) -> l
     """Several values of one parameter hung onto a goal."""
     phrase = _phrase(draw, parameter, pieces)
     if phrase is None:
-        label = parameter.label if parameter.label.endswith("s") else f"{parameter.label}s"
+        label = plural(parameter.said_label)
         phrase = draw.pick(
             (
                 ["with ", label, " ", *pieces],

@@ -30,10 +30,7 @@ def synthetic_example(seed: int, index: int, *, split: Split = "train", pool: st
     """Example `index` of the stream: a pure function of its arguments."""
     draw = Draw(seed if split == "train" else seed ^ 0x5DEECE66D, index, load_pool(pool) if pool else None)
     roll = draw.random()
-    for kind, share, lesson in LESSONS:
-        roll -= share
-        if roll < 0:
-            break
+    kind, lesson = _lesson_at(roll)
     while True:
         tools, talk = lesson(draw, split)
         if len({tool.name for tool in tools}) == len(tools):  # two tools may by chance be drawn with one name
@@ -50,6 +47,14 @@ def synthetic_example(seed: int, index: int, *, split: Split = "train", pool: st
         date=date,
         evidence=talk.evidence,
     )
+
+
+def _lesson_at(roll: float) -> tuple[str, Lesson]:
+    for kind, share, lesson in LESSONS:
+        roll -= share
+        if roll < 0:
+            return kind, lesson
+    return LESSONS[0][0], LESSONS[0][2]
 
 
 def synthetic_examples(

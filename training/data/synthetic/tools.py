@@ -146,6 +146,41 @@ def subject_of(action: Action) -> str:
     return " ".join(words)
 
 
+def _flag_texts(label: str) -> tuple[str, ...]:
+    first = label.split(" ", 1)[0]
+    if first in (
+        "include",
+        "show",
+        "notify",
+        "send",
+        "allow",
+        "request",
+        "hide",
+        "skip",
+        "keep",
+        "use",
+        "return",
+        "add",
+        "match",
+    ):
+        return (
+            f"whether to {label}",
+            f"if true, {label}",
+            f"set to true to {label}",
+            f"whether to {label} or not",
+        )
+    if first in ("is", "has"):
+        return (f"whether it {label}", f"true if it {label}", f"{label}, true or false")
+    return (
+        f"whether {label} applies",
+        f"true for {label}",
+        f"{label} or not",
+        f"whether {label} is wanted",
+        f"a flag for {label}",
+        f"{label} yes or no",
+    )
+
+
 def _describe_parameter(
     draw: Draw, rule: ParameterRule, label: str, kind: Kind, subject: str, shown: Any, has_default: bool
 ) -> str:
@@ -167,9 +202,7 @@ def _describe_parameter(
     else:
         text = f"specifies the {label}"
     if kind.schema["type"] == "boolean":
-        text = draw.pick(
-            (f"whether {label} applies", f"true for {label}", f"{label} or not", f"set to true for {label}")
-        )
+        text = draw.pick(_flag_texts(label))
     elif kind.schema["type"] == "array":
         text = f"list of {label}" if roll < 0.5 else text
     if kind.hint and kind.hint.removeprefix("in ") not in label:
