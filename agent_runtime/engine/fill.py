@@ -77,14 +77,16 @@ def fill_autoregressive(
     """
     ledger = _Ledger()
     while True:
-        tape.write(frontier.take_forced())
+        tape.write(frontier.take_forced(max_length - tape.length))
         if on_name is not None and frontier.tool_name is not None:
             on_name(frontier.tool_name)
             on_name = None
         ledger.note_slots(frontier)
+        if tape.length > max_length:
+            return None
         if frontier.completed is not None:
             return ledger.filled_call(frontier)
-        if tape.length >= max_length:
+        if tape.length == max_length:
             return None
         if logits is None or tape.num_pending:
             logits = (yield from tape.read())[-1]

@@ -162,10 +162,10 @@ class CallFrontier:
             self._allowed = self._find_allowed()
         return self._allowed
 
-    def take_forced(self) -> list[int]:
-        """Take tokens as long as only one is possible, and say which."""
+    def take_forced(self, max_tokens: int | None = None) -> list[int]:
+        """Take tokens as long as only one is possible, and say which; stop soon behind `max_tokens`."""
         taken: list[int] = []
-        while self._complete is None:
+        while self._complete is None and (max_tokens is None or len(taken) <= max_tokens):
             if len(self._readings) == 1 and isinstance(literal := self._readings[0], _InLiteral):
                 taken.extend(literal.take_forced())
             token_id = self.allowed().only
