@@ -29,6 +29,11 @@ def find_capabilities() -> Capabilities:
 
 
 def _cpu_has_fast_bfloat16() -> bool:
-    """Whether the CPU multiplies bfloat16 matrices itself; without AMX it is slower than float32."""
-    is_supported = getattr(torch.cpu, "_is_amx_tile_supported", None)
-    return bool(is_supported is not None and is_supported())
+    """Whether the CPU multiplies bfloat16 itself (AVX512-BF16 or AMX); otherwise it is slower than float32.
+
+    With AVX512-BF16 alone a prompt is read 1.5 to 1.8 times as fast as in float32 (benchmarks/forward.py).
+    """
+    probes = (
+        getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    )
+    return any(probe is not None and bool(probe()) for probe in probes)

@@ -141,7 +141,8 @@ class LeanForward:
             self._write(projected, views, number)
             if number == last:
                 # Behind the last layer's keys and values only the wanted rows matter.
-                hidden, projected, views = self._keep_wanted(chunks, hidden, projected, num_rows)
+                if any(chunk.num_wanted < len(chunk.token_ids) for chunk in chunks):
+                    hidden, projected, views = self._keep_wanted(chunks, hidden, projected, num_rows)
                 if not views:
                     return hidden
             hidden = hidden + layer.attention_output(self._attend(projected, views, number))
@@ -264,8 +265,6 @@ class LeanForward:
             start += chunk.num_wanted
         if not views:
             return hidden[:0], projected, []
-        if start == hidden.shape[0]:
-            return hidden, projected, views
         wanted = torch.cat(kept)
         if num_rows > start:
             wanted = torch.cat((wanted, wanted.new_zeros(num_rows - start)))

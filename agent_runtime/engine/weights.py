@@ -59,7 +59,8 @@ class FileWeights:
             tensor: Tensor = self._reader(self._file_of[name]).get_tensor(name)
         except (SafetensorError, OSError) as error:
             raise ConfigError(f"model folder {self._folder}: {self._file_of[name]}: {error}") from error
-        return tensor.to(device=self._device, dtype=self._dtype)
+        # A copy, since the file is mapped into memory and may be replaced while we run.
+        return tensor.to(device=self._device, dtype=self._dtype, copy=True)
 
     def linear(self, names: Sequence[str]) -> Linear:
         """One linear out of the named layers' weights and biases."""
