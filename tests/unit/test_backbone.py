@@ -14,8 +14,10 @@ from safetensors.torch import load_file, save_file
 from transformers import SmolLM3Config, SmolLM3ForCausalLM
 
 from agent_runtime.engine.backbone import Backbone
-from agent_runtime.engine.forward import Chunk
+from agent_runtime.engine.forward import Chunk, LeanForward
+from agent_runtime.engine.key_values import KeyValueSlab
 from agent_runtime.engine.scheduler import run_alone
+from agent_runtime.engine.weights import ModuleWeights
 from agent_runtime.errors import ConfigError, PromptTooLongError
 from tests.forward_programs import greedy
 from tests.tiny_model import make_tiny_model, make_tiny_tokenizer
@@ -244,6 +246,32 @@ def test_merged_adapter_reads_like_peft(folder: Path, tmp_path: Path) -> None:
 
     assert_same_scores(read_in(backbone, token_ids, [30]), theirs)
     assert backbone.fingerprint != Backbone.load(folder).fingerprint
+
+
+def test_layers_that_cannot_be_fused_read_like_the_module_they_are(
+    folder: Path, reference: Callable[[list[int]], torch.Tensor]
+) -> None:
+    class Quantised(torch.nn.Linear):
+        """Stands for the layers of bitsandbytes and peft, which need their own `forward`."""
+
+    model = SmolLM3ForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    for name, module in list(model.named_modules()):
+        if name.endswith(("v_proj", "down_proj")):
+            module.__class__ = Quantised
+    forward = LeanForward(
+        model.config,
+        ModuleWeights(model),
+        max_positions=100,
+        dtype=torch.float32,
+        device=torch.device("cpu"),
+    )
+    token_ids = tokens(70)
+
+    with torch.inference_mode():
+        slab = KeyValueSlab(forward.key_value_shape, 70)
+        ours = forward.logits(forward([Chunk(slab, token_ids, 0, 70)]))
+
+    assert_same_scores(ours, reference(token_ids))
 
 
 def test_fingerprint_follows_the_weights(folder: Path, damaged: Path) -> None:

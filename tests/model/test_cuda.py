@@ -1,0 +1,67 @@
+"""The engine on a CUDA device: the same promises as on the CPU."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from agent_runtime.engine.backbone import Backbone
+from agent_runtime.engine.engine import Engine
+from agent_runtime.engine.forward import Chunk
+from agent_runtime.engine.scheduler import SchedulerLimits, run_alone
+from tests.forward_programs import greedy, wander
+from tests.tiny_model import make_tiny_model
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_model(tmp_path_factory.mktemp("model"), hidden=256, heads=4, kv_heads=2)
+
+
+def logits(backbone: Backbone, token_ids: list[int]) -> torch.Tensor:
+    sequence = backbone.new_sequence(backbone.new_cache(0))
+    sequence.reserve(len(token_ids))
+    read = backbone.read([Chunk(sequence.slab, token_ids, 0, len(token_ids))])[0]
+    assert read is not None
+    return read
+
+
+def test_cuda_reads_like_the_cpu(folder: Path) -> None:
+    token_ids = [(7 * number) % 500 for number in range(300)]
+
+    on_cuda = logits(Backbone.load(folder, device="cuda"), token_ids)
+
+    assert on_cuda.device.type == "cpu"
+    torch.testing.assert_close(on_cuda, logits(Backbone.load(folder), token_ids), atol=2e-3, rtol=2e-3)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+async def test_answers_on_cuda_are_the_same_alone_and_in_a_crowd(folder: Path, dtype: str) -> None:
+    backbone = Backbone.load(folder, device="cuda", dtype=dtype, max_seq_len=1024)
+    limits = SchedulerLimits(max_batch=6, max_queue=100)
+    async with Engine(lambda: backbone, limits) as engine:
+        for seed in range(6):
+            expected = run_alone(backbone, wander(seed, 512))
+            crowd: list[Any] = [
+                engine.run(lambda _backbone, _emit, other=other: wander(other, 512)) for other in range(12)
+            ]
+            assert (await asyncio.gather(*crowd))[seed] == expected
+
+
+@pytest.mark.parametrize("quantization", ["4bit", "8bit"])
+def test_quantised_backbone_decodes(folder: Path, quantization: Any) -> None:
+    if importlib.util.find_spec("bitsandbytes") is None:
+        pytest.skip("bitsandbytes is not installed")
+    backbone = Backbone.load(folder, device="cuda", dtype="bfloat16", quantization=quantization)
+
+    assert len(run_alone(backbone, greedy([1, 2, 3], 8))) == 8
