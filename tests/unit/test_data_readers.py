@@ -17,7 +17,7 @@ from training.data.public import PublicRows
 from training.data.renaming import renamed
 from training.data.synthetic.draw import Draw
 
-WEATHER = {
+WEATHER: dict[str, Any] = {
     "name": "get_weather",
     "description": "Weather of a city.",
     "parameters": {
@@ -27,6 +27,8 @@ WEATHER = {
     },
 }
 QUESTION = "Weather in Paris for 3 days?"
+CALL = '{"name": "get_weather", "arguments": {"city": "Paris", "days": 3}}'
+STRING_3 = '"3"'
 HERMES = {
     "id": "h1",
     "conversations": [
@@ -34,7 +36,7 @@ HERMES = {
         {"from": "human", "value": QUESTION},
         {
             "from": "gpt",
-            "value": '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Paris", "days": "3"}}\n</tool_call>',
+            "value": f"<tool_call>\n{CALL.replace('3', STRING_3)}\n</tool_call>",
         },
         {"from": "tool", "value": '<tool_response>\n{"temp": 21}\n</tool_response>'},
         {"from": "gpt", "value": "It is 21 degrees."},
@@ -79,7 +81,9 @@ APIGEN_MT = {
 }
 TOOLACE = {
     "system": "Here is a list of functions in JSON format that you can invoke:\n"
-    + json.dumps([{**WEATHER, "name": "Get Weather", "parameters": {**WEATHER["parameters"], "type": "dict"}}]),  # type: ignore[dict-item]
+    + json.dumps(
+        [{**WEATHER, "name": "Get Weather", "parameters": {**WEATHER["parameters"], "type": "dict"}}]
+    ),
     "conversations": [
         {"from": "user", "value": QUESTION},
         {"from": "assistant", "value": '[Get Weather(city="Paris", days=3)]'},
@@ -93,7 +97,7 @@ WHEN2CALL = {
         {"role": "user", "content": QUESTION},
         {
             "role": "assistant",
-            "content": '<TOOLCALL>[{"name": "get_weather", "arguments": {"city": "Paris", "days": 3}}]</TOOLCALL>',
+            "content": f"<TOOLCALL>[{CALL}]</TOOLCALL>",
         },
     ],
 }
@@ -142,7 +146,7 @@ NORMALISED = {
 BFCL = {
     "id": "simple_0",
     "question": [[{"role": "user", "content": QUESTION}]],
-    "function": [{**WEATHER, "parameters": {**WEATHER["parameters"], "type": "dict"}}],  # type: ignore[dict-item]
+    "function": [{**WEATHER, "parameters": {**WEATHER["parameters"], "type": "dict"}}],
     "ground_truth": [{"get_weather": {"city": ["Paris", "paris"], "days": [3, ""]}}],
 }
 ROWS: dict[str, dict[str, Any]] = {
@@ -216,16 +220,28 @@ def test_null_and_undeclared_arguments_become_absent_and_are_counted(tmp_path: P
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        pytest.param(with_arguments({"days": 3}), "arguments break the schema (required)", id="required missing"),
-        pytest.param(with_arguments({"city": "P", "days": "many"}), "arguments break the schema (type)", id="type"),
+        pytest.param(
+            with_arguments({"days": 3}), "arguments break the schema (required)", id="required missing"
+        ),
+        pytest.param(
+            with_arguments({"city": "P", "days": "many"}), "arguments break the schema (type)", id="type"
+        ),
         pytest.param(with_arguments("{oops"), "arguments is not JSON", id="not JSON"),
         pytest.param(
-            {**with_arguments({"city": "P"}), "tools": []}, "a call names a tool that is not offered", id="unknown tool"
+            {**with_arguments({"city": "P"}), "tools": []},
+            "a call names a tool that is not offered",
+            id="unknown tool",
         ),
         pytest.param(
-            {"messages": [{"role": "user", "content": "hi"}], "tools": []}, "no user message before an assistant message", id="no reply"
+            {"messages": [{"role": "user", "content": "hi"}], "tools": []},
+            "no user message before an assistant message",
+            id="no reply",
         ),
-        pytest.param(with_arguments({"city": "$var_1.city$"}), "an argument refers to another call's result", id="reference"),
+        pytest.param(
+            with_arguments({"city": "$var_1.city$"}),
+            "an argument refers to another call's result",
+            id="reference",
+        ),
     ],
 )
 def test_a_row_that_cannot_be_made_right_is_dropped_with_its_reason(
@@ -238,7 +254,10 @@ def test_a_row_that_cannot_be_made_right_is_dropped_with_its_reason(
 
 
 def test_rows_without_calls_are_kept(tmp_path: Path) -> None:
-    row = {"tools": [json.dumps(WEATHER)], "messages": [{"role": "user", "content": "Sing!"}, {"role": "assistant", "content": "I can't."}]}
+    row = {
+        "tools": [json.dumps(WEATHER)],
+        "messages": [{"role": "user", "content": "Sing!"}, {"role": "assistant", "content": "I can't."}],
+    }
 
     (example,), _ = read(write(tmp_path, row), "when2call")
 
@@ -256,13 +275,16 @@ def test_all_calls_of_a_turn_are_kept(tmp_path: Path) -> None:
 def test_toolace_values_are_read_as_json_and_python(tmp_path: Path) -> None:
     tool = {
         "name": "set",
-        "parameters": {"type": "dict", "properties": {"a": {"type": "boolean"}, "b": {"type": "array"}, "c": {"type": "string"}}},
+        "parameters": {
+            "type": "dict",
+            "properties": {"a": {"type": "boolean"}, "b": {"type": "array"}, "c": {"type": "string"}},
+        },
     }
     row = {
         "system": json.dumps([tool]),
         "conversations": [
             {"from": "user", "value": "do"},
-            {"from": "assistant", "value": "[set(a=True, b=[1, {\"x\": \"(]\"}], c='it\\'s')]"},
+            {"from": "assistant", "value": '[set(a=True, b=[1, {"x": "(]"}], c=\'it\\\'s\')]'},
         ],
     }
 
@@ -279,7 +301,11 @@ def test_duplicates_bad_lines_and_foreign_rows_are_counted_not_raised(tmp_path: 
 
     assert len(examples) == 1
     assert report.read == 4
-    assert report.dropped == {"duplicate": 1, "not a row of format openai (KeyError)": 1, "the line is not JSON": 1}
+    assert report.dropped == {
+        "duplicate": 1,
+        "not a row of format openai (KeyError)": 1,
+        "the line is not JSON": 1,
+    }
 
 
 def test_splits_share_no_called_tool(tmp_path: Path) -> None:
@@ -336,11 +362,16 @@ def test_fresh_names_leave_the_meaning_of_an_example_alone(tmp_path: Path) -> No
     assert new_call["name"] == other.tools[0]["name"]
     assert set(new_call["arguments"]) == set(other.tools[0]["parameters"]["properties"])
     assert {path for path, _ in leaves(new_call["arguments"])} == {path for _, _, path in other.evidence}
-    assert sorted(filter(None, map(repr, other.evidence.values()))) == sorted(map(repr, example.evidence.values()))
+    assert sorted(filter(None, map(repr, other.evidence.values()))) == sorted(
+        map(repr, example.evidence.values())
+    )
 
 
 def public_folder(folder: Path) -> Path:
-    rows = [{**NORMALISED, "id": str(number), "split": "dev" if number % 5 == 0 else "train"} for number in range(20)]
+    rows = [
+        {**NORMALISED, "id": str(number), "split": "dev" if number % 5 == 0 else "train"}
+        for number in range(20)
+    ]
     for name in ("house", "acebench_visible"):
         lines = "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
         (folder / f"{name}.jsonl.zst").write_bytes(zstandard.ZstdCompressor().compress(lines.encode()))

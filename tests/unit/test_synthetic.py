@@ -214,7 +214,9 @@ def test_several_languages_and_scripts_occur() -> None:
         if message["role"] == "user"
     )
 
-    scripts = {unicodedata.name(character, "?").split(" ")[0] for character in set(said) if character.isalpha()}
+    scripts = {
+        unicodedata.name(character, "?").split(" ")[0] for character in set(said) if character.isalpha()
+    }
     assert {"LATIN", "CYRILLIC", "CJK", "HIRAGANA", "ARABIC", "GREEK"} <= scripts
     assert "¿" in said
 
@@ -241,12 +243,20 @@ def test_pool_tools_enter_the_stream_where_a_pool_is_named() -> None:
 
 @pytest.mark.parametrize(
     ("number", "words"),
-    [(0, "zero"), (17, "seventeen"), (42, "forty-two"), (105, "one hundred and five"), (3200, "three thousand two hundred")],
+    [
+        (0, "zero"),
+        (17, "seventeen"),
+        (42, "forty-two"),
+        (105, "one hundred and five"),
+        (3200, "three thousand two hundred"),
+    ],
 )
 def test_numbers_are_spelt_as_words(number: int, words: str) -> None:
     assert number_words(number) == words
 
 
-@pytest.mark.parametrize(("number", "text"), [(1, "1st"), (2, "2nd"), (3, "3rd"), (11, "11th"), (22, "22nd"), (113, "113th")])
+@pytest.mark.parametrize(
+    ("number", "text"), [(1, "1st"), (2, "2nd"), (3, "3rd"), (11, "11th"), (22, "22nd"), (113, "113th")]
+)
 def test_ordinals_end_as_they_are_said(number: int, text: str) -> None:
     assert ordinal(number) == text

@@ -43,7 +43,7 @@ def mixture_example(recipe: MixtureRecipe, seed: int, index: int) -> Example:
 
 
 def mixture(recipe: MixtureRecipe, seed: int, start: int = 0) -> Iterator[Example]:
-    """The endless stream from `start` on; resumed at `start=n` it gives what an uninterrupted one gives there."""
+    """The endless stream from `start` on: resumed at `n` it goes on as an uninterrupted one does."""
     index = start
     while True:
         yield mixture_example(recipe, seed, index)

@@ -21,12 +21,27 @@ from .rows import RowError, build_example
 from .synthetic.draw import Draw
 
 WEIGHTS: Mapping[str, float] = {
-    "sgd": 0.14, "snips": 0.10, "nlu_eval": 0.11, "clinc150": 0.09, "metatool": 0.06, "tm4": 0.04, "restaurants8k": 0.06,
-    "home_llm": 0.06, "sealtools": 0.14, "home_assistant_intents": 0.02, "chatterbot": 0.02, "apibank_dialogs": 0.02,
-    "glaive_sample": 0.04, "self_instruct": 0.01, "apibank": 0.01, "rlla_sample": 0.04, "toolbench": 0.01, "nestful": 0.01,
+    "sgd": 0.14,
+    "snips": 0.10,
+    "nlu_eval": 0.11,
+    "clinc150": 0.09,
+    "metatool": 0.06,
+    "tm4": 0.04,
+    "restaurants8k": 0.06,
+    "home_llm": 0.06,
+    "sealtools": 0.14,
+    "home_assistant_intents": 0.02,
+    "chatterbot": 0.02,
+    "apibank_dialogs": 0.02,
+    "glaive_sample": 0.04,
+    "self_instruct": 0.01,
+    "apibank": 0.01,
+    "rlla_sample": 0.04,
+    "toolbench": 0.01,
+    "nestful": 0.01,
     "toolalpaca": 0.01,
-}  # fmt: skip
-"""How often each file is drawn from. By its size sgd would be two thirds of all tokens: it is weighted down."""
+}
+"""How often each file is drawn from. By size sgd would be two thirds of all tokens."""
 
 OTHER_WEIGHT = 0.02
 """Of files without a weight."""

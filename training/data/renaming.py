@@ -1,13 +1,15 @@
 """Other names for the tools and parameters of public rows, so that names carry no memory.
 
-A small model shown the same names with the same requests again and again recites them instead of reading the listing.
+A small model shown the same names with the same requests again and again recites them instead of reading
+the listing.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from .example import Example, ValuePath
@@ -25,7 +27,7 @@ def renamed(example: Example, draw: Draw) -> Example:
     parameter_names: dict[str, dict[str, str]] = {}
     tools = []
     for tool in example.tools:
-        name = _fresh(tool_names.values(), lambda tool=tool: _tool_name(draw, style, tool))  # type: ignore[misc]
+        name = _fresh(tool_names.values(), partial(_tool_name, draw, style, tool))
         tool_names[tool["name"]] = name
         names = _parameter_names(draw, style, tool["parameters"].get("properties", {}))
         parameter_names[tool["name"]] = names
@@ -39,12 +41,12 @@ def renamed(example: Example, draw: Draw) -> Example:
     )
 
 
-def _fresh(taken: Any, make: Any) -> str:
+def _fresh(taken: Collection[str], make: Callable[[], str]) -> str:
     for _ in range(20):
-        name = str(make())
+        name = make()
         if name not in taken:
             return name
-    return f"{name}_{len(list(taken))}"
+    return f"{name}_{len(taken)}"
 
 
 def _split(name: str) -> tuple[str, ...]:
@@ -62,11 +64,9 @@ def _parameter_names(draw: Draw, style: str, properties: Mapping[str, Any]) -> d
     names: dict[str, str] = {}
     for name, schema in properties.items():
         if is_arbitrary and isinstance(schema, Mapping) and schema.get("description"):
-            names[name] = _fresh(names.values(), lambda: arbitrary_name(draw, "snake", draw.between(1, 2)))
+            names[name] = _fresh(names.values(), partial(arbitrary_name, draw, "snake", 2))
         else:
-            names[name] = _fresh(
-                names.values(), lambda name=name: parameter_name(style, "_".join(_split(name)))
-            )  # type: ignore[misc]
+            names[name] = _fresh(names.values(), partial(parameter_name, style, "_".join(_split(name))))
     return names
 
 

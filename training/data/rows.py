@@ -1,7 +1,8 @@
 """From the loose shapes of public rows to checked examples.
 
-The rulings: arguments are typed and validated against their tool's schema; an absent argument is absent, never null;
-all calls of a turn are kept, and so are turns without a call; a row that cannot be made right is dropped and counted.
+The rulings: arguments are typed and validated against their tool's schema; an absent argument is absent,
+never null; all calls of a turn are kept, and so are turns without a call; a row that cannot be made right
+is dropped and counted.
 """
 
 from __future__ import annotations
@@ -22,13 +23,32 @@ from .example import Example, ValuePath, leaves
 from .report import ReadReport
 
 _TYPES = {
-    "str": "string", "string": "string", "text": "string", "date": "string", "enum": "string", "char": "string",
-    "int": "integer", "integer": "integer", "long": "integer",
-    "float": "number", "number": "number", "double": "number", "numeric": "number",
-    "bool": "boolean", "boolean": "boolean",
-    "list": "array", "array": "array", "tuple": "array", "set": "array",
-    "dict": "object", "object": "object", "hashmap": "object", "map": "object",
-}  # fmt: skip
+    # fmt: off
+    "str": "string",
+    "string": "string",
+    "text": "string",
+    "date": "string",
+    "enum": "string",
+    "char": "string",
+    "int": "integer",
+    "integer": "integer",
+    "long": "integer",
+    "float": "number",
+    "number": "number",
+    "double": "number",
+    "numeric": "number",
+    "bool": "boolean",
+    "boolean": "boolean",
+    "list": "array",
+    "array": "array",
+    "tuple": "array",
+    "set": "array",
+    "dict": "object",
+    "object": "object",
+    "hashmap": "object",
+    "map": "object",
+    # fmt: on
+}
 _REF = re.compile(r"^\$?var_?\d+|^\$.*\$$|^<ref>")
 
 

@@ -1,4 +1,4 @@
-"""APIGen and APIGen-MT: `conversations` of human, gpt, function_call and observation; plain APIGen rows are xLAM's."""
+"""APIGen-MT: turns of human, gpt, function_call and observation. Plain APIGen rows are xLAM's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""BFCL-like questions, for evaluation only: `question` (turns of messages), `function`, and `ground_truth` where given."""
+"""BFCL-like questions, for evaluation only: `question`, `function`, and `ground_truth` where given."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hermes function calling: `conversations` of from/value with `<tool_call>` blocks; tools in a column or the system text."""
+"""Hermes function calling: `conversations` of from/value, calls in `<tool_call>` blocks."""
 
 from __future__ import annotations
 

@@ -42,13 +42,13 @@ def _lines(path: Path) -> Iterator[tuple[int, Any]]:
         with path.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as unpacked:
             yield from enumerate(io.TextIOWrapper(unpacked, encoding="utf8"))
         return
-    with path.open(encoding="utf8") as file:
-        start = file.read(1)
-        file.seek(0)
+    with path.open(encoding="utf8") as text:
+        start = text.read(1)
+        text.seek(0)
         if start == "[":
-            yield from enumerate(json.load(file))
+            yield from enumerate(json.load(text))
         else:
-            yield from enumerate(file)
+            yield from enumerate(text)
 
 
 def read_file(
@@ -64,7 +64,7 @@ def read_file(
     Args:
         path: JSON lines, JSON lines in zstandard, or a JSON array.
         format: a name in `READERS`.
-        split: rows whose called tools are held out belong to `dev`; the normalised format states its own split.
+        split: rows whose called tools are held out belong to `dev`; normalised rows state their own.
         for_training: refuse formats and sources of benchmarks.
         report: filled while reading.
 

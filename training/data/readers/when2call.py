@@ -1,4 +1,4 @@
-"""When2Call: messages with `<TOOLCALL>[...]</TOOLCALL>`, tools as JSON texts; rows where words are right are the point."""
+"""When2Call: calls in `<TOOLCALL>[...]</TOOLCALL>`; rows where words are right are the point."""
 
 from __future__ import annotations
 

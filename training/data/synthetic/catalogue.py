@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib.resources import files
 from typing import Any
 
 from . import words as w
@@ -99,6 +100,27 @@ def _list_of(draw: Draw, argument: str) -> Kind:
     return list_kind(draw_kind(draw, name, rest[:-1]), 1, 4)
 
 
+def _host(draw: Draw) -> str:
+    name = draw.pick(w.NOUNS) + draw.pick(("", f"-{draw.pick(w.NOUNS)}", str(draw.between(1, 99))))
+    return f"{name}.{draw.pick(('com', 'org', 'local', 'io', 'net'))}"
+
+
+def _cron(draw: Draw) -> str:
+    minute = draw.pick(("*", "0", str(draw.between(1, 59))))
+    hour = draw.pick(("*", str(draw.between(0, 23))))
+    return f"{minute} {hour} * * {draw.pick(('*', '1-5', str(draw.between(0, 6))))}"
+
+
+def _flight_number(draw: Draw) -> str:
+    airline = draw.pick(("LH", "BA", "AF", "UA", "DL", "EK", "QF", "KL"))
+    return f"{airline}{draw.pick(('', '', ' '))}{draw.between(10, 9999)}"
+
+
+def _plate(draw: Draw) -> str:
+    letters = "".join(draw.pick("ABCDEFGHKLMNPRSTUVWXYZ") for _ in range(draw.between(2, 3)))
+    return f"{letters}{draw.pick(('-', ' ', ''))}{draw.between(10, 9999)}"
+
+
 def _entity(options: Sequence[str], *shapes: str) -> Callable[[Draw, str], Kind]:
     """Names from a list, or made up in one of the shapes: lists alone would be learnt by heart."""
 
@@ -106,32 +128,29 @@ def _entity(options: Sequence[str], *shapes: str) -> Callable[[Draw, str], Kind]
         if draw.chance(0.55):
             return draw.pick(options)
         return draw.pick(shapes).format(
-            a=draw.pick(w.ADJECTIVES).title(), n=draw.pick(w.NOUNS).title(), m=draw.pick(w.NOUNS).title(), p=pseudo_word(draw).title(),
-            f=draw.pick(w.FIRST_NAMES), l=draw.pick(w.LAST_NAMES), c=draw.pick(w.CITIES), la=draw.pick(w.ADJECTIVES), ln=draw.pick(w.NOUNS),
-            o=draw.pick(w.COLORS), d=draw.between(2, 99),
-        )  # fmt: skip
+            a=draw.pick(w.ADJECTIVES).title(),
+            n=draw.pick(w.NOUNS).title(),
+            m=draw.pick(w.NOUNS).title(),
+            p=pseudo_word(draw).title(),
+            f=draw.pick(w.FIRST_NAMES),
+            l=draw.pick(w.LAST_NAMES),
+            c=draw.pick(w.CITIES),
+            la=draw.pick(w.ADJECTIVES),
+            ln=draw.pick(w.NOUNS),
+            o=draw.pick(w.COLORS),
+            d=draw.between(2, 99),
+        )
 
     return made(make)
 
 
-_ENTITIES: dict[str, Callable[[Draw, str], Kind]] = {
-    "companies": _entity(w.COMPANIES, "{p} Inc", "{a} {n} Ltd", "{l} & {f}", "{p} {n}", "{n}works", "{p}", "{l} Group", "{c} {n} Co"),
-    "restaurants": _entity(w.RESTAURANTS, "The {a} {n}", "{f}'s Kitchen", "Café {p}", "{p}", "{n} & {m}", "Chez {f}", "{c} Grill"),
-    "hotels": _entity(w.HOTELS, "Hotel {p}", "The {a} {n} Inn", "{c} Palace Hotel", "{l} Lodge", "{n} Resort"),
-    "songs": _entity(w.SONGS, "{a} {n}", "The {n} and the {m}", "{p}", "My {a} {n}", "{f}", "{n} in {c}", "{d} {n}s"),
-    "artists": _entity(w.ARTISTS, "The {a} {n}s", "{f} {l}", "{p}", "{f} and the {n}s", "{n} {m}"),
-    "movies": _entity(w.MOVIES, "The {n} of {c}", "{a} {n}", "{f} and the {a} {n}", "The {a} {m}", "{p}: {a} {n}"),
-    "books": _entity(w.BOOKS, "The {n} of {p}", "A {a} {n}", "{n} and {m}", "{f}'s {n}", "The {a} {n}"),
-    "products": _entity(w.PRODUCTS, "{la} {ln}", "{o} {ln}", "{ln} {ln}", "{p} {d}", "{la} {o} {ln}"),
-    "games": _entity(w.GAMES, "{n} Quest", "{p} {d}", "The {a} {n}", "{a} {n} Simulator"),
-    "teams": _entity(w.TEAMS, "{c} {n}s", "FC {p}", "{a} {n}s", "{c} United"),
-    "topics": _entity(w.TOPICS, "{la} {ln}s", "the {ln} of {c}", "{ln} design", "{p}", "the history of the {ln}"),
-    "tasks": _entity(w.TASKS, "call {f}", "buy a {la} {ln}", "check the {ln}", "send the {ln} to {f}", "repair the {la} {ln}", "meet {f} at the {ln}"),
-    "meetings": _entity(w.MEETINGS, "{ln} review", "lunch with {f}", "{la} {ln} meeting", "call with {l}", "{p} kickoff", "{ln} workshop"),
-    "places": _entity(w.PLACES, "{l} Park", "the {la} {ln}", "{n} Station", "{d} {n} Street", "{c} Museum", "{p} Square", "{f}'s house"),
-    "cities": _entity(w.CITIES, "{p}", "Port {p}", "{p}ville", "San {p}", "New {p}", "{a} Falls", "{p} City"),
-    "dishes": _entity(w.DISHES, "{la} {ln} soup", "{ln} salad", "{p} noodles", "{la} pie", "{c} burger"),
-}  # fmt: skip
+def _entity_shapes() -> dict[str, tuple[str, ...]]:
+    shapes = {}
+    for line in files(__package__).joinpath("entities.txt").read_text(encoding="utf8").splitlines():
+        if not line.startswith("#"):
+            kind, *forms = line.split(" ; ")
+            shapes[kind] = tuple(forms)
+    return shapes
 
 
 _WRITTEN: dict[str, Callable[[Draw, str], Kind]] = {
@@ -176,11 +195,7 @@ _WRITTEN: dict[str, Callable[[Draw, str], Kind]] = {
     "countryname": from_list(w.COUNTRIES, ("in {}", "for {}")),
     "language": coded_kind(w.LANGUAGES, "language code", ("in {}",)),
     "currency": coded_kind(w.CURRENCIES, "three-letter currency code", ("in {}",)),
-    "host": made(
-        lambda d: (
-            f"{d.pick(w.NOUNS)}{d.pick(('', '-' + d.pick(w.NOUNS), str(d.between(1, 99))))}.{d.pick(('com', 'org', 'local', 'io', 'net'))}"
-        )
-    ),
+    "host": made(_host),
     "ip": made(
         lambda d: ".".join(str(d.between(1, 254)) for _ in range(4)),
         schema={"type": "string", "format": "ipv4"},
@@ -209,11 +224,7 @@ _WRITTEN: dict[str, Callable[[Draw, str], Kind]] = {
         lambda d: f"{d.pick(('feature', 'fix', 'release', 'hotfix'))}/{d.pick(w.NOUNS)}-{d.between(1, 999)}"
     ),
     "constant": made(lambda d: f"{d.pick(w.NOUNS)}_{d.pick(w.NOUNS)}".upper()),
-    "cron": quoted(
-        lambda d: (
-            f"{d.pick(('*', '0', str(d.between(1, 59))))} {d.pick(('*', str(d.between(0, 23))))} * * {d.pick(('*', '1-5', str(d.between(0, 6))))}"
-        )
-    ),
+    "cron": quoted(_cron),
     "hexcolor": made(
         lambda d: f"#{int(d.random() * 16**6):06{d.pick('xX')}}",
         schema={"type": "string", "pattern": "^#[0-9a-fA-F]{6}$"},
@@ -249,16 +260,8 @@ _WRITTEN: dict[str, Callable[[Draw, str], Kind]] = {
     "command": quoted(command),
     "numtext": made(lambda d: str(d.between(1, 900)) if d.chance(0.6) else f"{d.random() * 100:.1f}"),
     "dna": made(lambda d: "".join(d.pick("ACGT") for _ in range(d.between(6, 24)))),
-    "flightno": made(
-        lambda d: (
-            f"{d.pick(('LH', 'BA', 'AF', 'UA', 'DL', 'EK', 'QF', 'KL'))}{d.pick(('', '', ' '))}{d.between(10, 9999)}"
-        )
-    ),
-    "plate": made(
-        lambda d: (
-            f"{''.join(d.pick('ABCDEFGHKLMNPRSTUVWXYZ') for _ in range(d.between(2, 3)))}{d.pick(('-', ' ', ''))}{d.between(10, 9999)}"
-        )
-    ),
+    "flightno": made(_flight_number),
+    "plate": made(_plate),
     "zip": made(
         lambda d: str(d.between(10000, 99999)),
         hint="five digits",
@@ -286,7 +289,7 @@ _WRITTEN: dict[str, Callable[[Draw, str], Kind]] = {
 BUILDERS: dict[str, Callable[[Draw, str], Kind]] = {
     **{name.lower(): from_list(options, ()) for name, options in w.LISTS.items()},
     **_WRITTEN,
-    **_ENTITIES,
+    **{name: _entity(w.LISTS[name.upper()], *shapes) for name, shapes in _entity_shapes().items()},
 }
 """How to draw each kind: called with the draw and the argument in the grammar's parentheses."""
 

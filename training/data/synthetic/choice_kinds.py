@@ -24,7 +24,7 @@ def flag_kind(draw: Draw, argument: str) -> Kind:
 
 
 def enum_kind(draw: Draw, argument: str) -> Kind:
-    """`enum(value:said,said/value/...)`: a value without `said` is said as it stands, underscores as spaces."""
+    """`enum(value:said,said/value/...)`: a value without `said` is said as it stands."""
     options = []
     for option in argument.split("/"):
         value, _, said = option.partition(":")

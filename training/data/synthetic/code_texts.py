@@ -58,7 +58,7 @@ def command(draw: Draw) -> str:
 
 
 def program_kind(draw: Draw, _: str) -> Kind:
-    """Code of several lines, in a fence or in backquotes; line breaks, quotes and backslashes must be kept."""
+    """Code, at times of several lines, in a fence or in backquotes; it must be kept as it is."""
 
     def sample(d: Draw) -> Said:
         a, b, c = d.pick(w.NOUNS), d.pick(w.NOUNS), d.pick(w.NOUNS)

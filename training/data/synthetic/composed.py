@@ -1,7 +1,7 @@
 """Actions nobody has seen: random verbs, things and attributes.
 
-Only the listing and the request tell what these tools mean, so nothing about them can be remembered. An action made here
-has the same form as one of the domain grammar and is drawn and said by the same code.
+Only the listing and the request tell what these tools mean, so nothing about them can be remembered. An
+action made here has the same form as one of the domain grammar and is drawn and said by the same code.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ def _flag_rule(draw: Draw, name: str) -> tuple[str, str]:
         return "flag", f"including {said},include {said}/without {said},excluding {said}"
     return "flag", draw.pick(
         (
-            f"with {said} on,{said} enabled,{said} set to true/with {said} off,{said} disabled,{said} set to false",
+            f"with {said} on,{said} enabled,{said} set to true"
+            f"/with {said} off,{said} disabled,{said} set to false",
             f"make it {said},it is {said}/it is not {said},not {said}"
             if "_" not in name
             else f"turn on {said},{said} on/turn off {said},no {said}",
@@ -185,8 +186,9 @@ def is_held_out(action: Action, share: int) -> bool:
 
 
 _TELLING = frozenset(
-    "get fetch retrieve show check list read query request report print return scan search find look export load pull open "
-    "calculate compute determine measure estimate evaluate count analyze inspect review".split()
+    "get fetch retrieve show check list read query request report print return scan search find look "
+    "export load pull open calculate compute determine measure estimate evaluate count analyze "
+    "inspect review".split()
 )
 """Verbs that all fit "What is ...?": among near misses of one thing at most one tool may have one."""
 

@@ -131,7 +131,7 @@ def draw_clock(draw: Draw) -> tuple[int, int]:
 
 
 def draw_duration(draw: Draw, unit: str) -> tuple[int, str, bool]:
-    """A duration in `seconds`, `minutes`, `hours` or `days`: value, words, whether the digits are the value."""
+    """A duration in a unit: its value, how it is said, and whether the digits said are the value."""
     short = {"seconds": "s", "minutes": "min", "hours": "h", "days": "d"}[unit]
     roll = draw.random()
     if unit == "minutes" and roll < 0.25:

@@ -42,7 +42,7 @@ class Draw:
     def sample(self, options: Sequence[T], count: int) -> list[T]:
         """Distinct options in random order (fewer if there are not as many)."""
         pool = list(options)
-        picked = []
+        picked: list[T] = []
         while pool and len(picked) < count:
             picked.append(pool.pop(int(self.random() * len(pool))))
         return picked

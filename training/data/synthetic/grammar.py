@@ -38,7 +38,7 @@ class Action(NamedTuple):
     said_objects: tuple[str, ...] = ()
     """As requests name it, where that differs."""
     asks: tuple[str, ...] = ()
-    """Whole wordings: questions, goals, things or statements, with `{parameter}` where a value is said inside."""
+    """Whole wordings: questions, goals, things or statements, `{parameter}` where a value is said inside."""
     is_composed: bool = False
     """Made of random words: its values cannot be told apart by their phrases, only by their names."""
     description: str = ""

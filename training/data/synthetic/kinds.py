@@ -1,7 +1,8 @@
 """Kinds of values: a schema, how to draw a value, and how a person says it.
 
-A kind is drawn once per parameter (its date format, its bounds, its unit); its `sample` is then called for every
-call that gives the parameter. What is said is a list of pieces: plain text, or `Copy` where the text *is* the value.
+A kind is drawn once per parameter (its date format, its bounds, its unit); its `sample` is then called
+for every call that gives the parameter. What is said is a list of pieces: plain text, or `Copy` where the
+text *is* the value.
 """
 
 from __future__ import annotations

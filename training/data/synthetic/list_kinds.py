@@ -64,7 +64,7 @@ def point_kind(draw: Draw, argument: str) -> Kind:
     def sample(d: Draw) -> Said:
         numbers = [d.between(-20, 30) for _ in range(dimensions)]
         pieces = _join_items([[Copy(str(at), str(number))] for at, number in enumerate(numbers)], ", ")
-        opening, closing = d.pick(("()", "()", "[]"))
+        opening, closing = d.pick((("(", ")"), ("(", ")"), ("[", "]")))
         return numbers, [opening, *pieces, closing]
 
     return Kind(

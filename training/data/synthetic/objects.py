@@ -18,7 +18,7 @@ class _Field(NamedTuple):
 
 
 def draw_kind(draw: Draw, name: str, argument: str = "") -> Kind:
-    """Draw any kind by its name in the domain grammar; `obj(...)` and `objects(...)` hold fields like parameters."""
+    """Draw any kind by its name; `obj(...)` and `objects(...)` hold fields written like parameters."""
     if name == "obj":
         fields = _fields(draw, argument)
         return Kind(_schema(fields), lambda d: _sample_object(d, fields))

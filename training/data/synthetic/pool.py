@@ -1,7 +1,8 @@
-"""Actions from a file of real tool definitions (`tool_pool.jsonl.zst`): shapes and words the grammar does not have.
+"""Actions from a file of real tool definitions: shapes and words the grammar does not have.
 
-A definition becomes an `Action` in the grammar's form: what it does from its description or name, and for each parameter a
-kind of value guessed from its name, description and type. Definitions that give too little to go by are left out.
+A definition becomes an `Action` in the grammar's form: what it does from its description or name, and for
+each parameter a kind of value guessed from its name, description and type. Definitions that give too
+little to go by are left out.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +25,10 @@ from .grammar import Action, ParameterRule
 from .naming import content_words
 
 _VERBS = frozenset(w.VERBS) | frozenset(
-    "get fetch retrieve find search list show calculate compute determine look add book check convert create delete update send play "
-    "set start stop generate recommend translate view obtain identify track monitor plan order buy provide return give make perform "
-    "predict detect solve design learn browse explore discover access display extract upload download post join".split()
+    "get fetch retrieve find search list show calculate compute determine look add book check convert create "
+    "delete update send play set start stop generate recommend translate view obtain identify track monitor "
+    "plan order buy provide return give make perform predict detect solve design learn browse explore "
+    "discover access display extract upload download post join".split()
 )
 _CALC = frozenset(("calculate", "compute", "determine", "estimate", "evaluate"))
 _GET = frozenset(
@@ -47,7 +50,9 @@ _GET = frozenset(
 )
 _SEARCH = frozenset(("find", "search", "list", "browse", "explore", "discover"))
 _CUT = re.compile(
-    r"\s*(?:[.;:(\[]|, (?:including|such|e\.g|based)| based on | given | using | by (?:its|their|providing|specifying)\b| with the (?:given|specified)| for a (?:given|specific)| for the given).*",
+    r"\s*(?:[.;:(\[]|, (?:including|such|e\.g|based)| based on | given | using "
+    r"| by (?:its|their|providing|specifying)\b| with the (?:given|specified)"
+    r"| for (?:a|the) (?:given|specific)).*",
     re.DOTALL,
 )
 _DANGLING = re.compile(r"(?:\s+(?:with|a|an|the|of|for|in|on|to|by|and|or|from|as|that|which))+$")
@@ -56,30 +61,6 @@ _NOISE = re.compile(
     r"^\[REQUIRED\]\s*(?:string|integer|boolean|number|array|object)?:?\s*|^(?:string|integer|boolean|number|array)\s*:\s*",
     re.IGNORECASE,
 )
-
-_STRING_KINDS: tuple[tuple[str, str], ...] = (
-    (r"e-?mail", "email"), (r"\burl|link|website|webhook", "url"), (r"phone|mobile number", "phone"), (r"\bdate\b|_date|^date|birthday|deadline", "date"),
-    (r"timezone|time zone", "word"), (r"\btime\b|_time$|^time", "time"), (r"\bip\b|ip_address", "ip"), (r"zip|postal", "zip"), (r"\bcity|cities|location|destination|origin", "city"),
-    (r"countr|nation", "countryname"), (r"language|locale", "language"), (r"currenc", "currency"), (r"file|path|folder|directory", "path"),
-    (r"(?:^|_|\b)id$|_id\b|identifier|\bsku|uuid|token|api.?key|\bkey$|number$|\bcode$|reference|barcode", "id"),
-    (r"(?:user|researcher|teacher|doctor|driver|manager|lawyer|candidate|tenant|speaker|patient|customer|employee|student|author|artist|person|player|owner|contact|first|last|full|guest|client|member)_?\s?name", "person"),
-    (r"username|handle|login", "username"), (r"company|brand|organi[sz]ation|employer", "companies"), (r"symbol|ticker", "tickers"), (r"colou?r", "colors"),
-    (r"address|street", "address"), (r"title|subject", "title"), (r"text|message|content|description|comment|note|body|caption|feedback|reason", "text"),
-    (r"(?:^|_|\b)(?:query|keyword|topic|search|theme)", "topics"),
-    (r"weight|height|amount|price|distance|percent|(?:^|_|\b)rate\b|temperature|(?:^|_|\b)age\b|size|quantity|(?:^|_|\b)year", "numtext"), (r"product|item", "products"), (r"formula|expression|equation|function", "formula"), (r"song|track", "songs"),
-    (r"artist|band|singer", "artists"), (r"movie|film", "movies"), (r"book", "books"), (r"team", "teams"), (r"sport", "sports"), (r"disease|condition", "diseases"),
-    (r"animal|species|pet", "animals"), (r"plant|crop", "plants"), (r"material", "materials"), (r"job|occupation|position", "jobs"), (r"genre", "genres"),
-    (r"event", "events_named"), (r"name", "word"),
-)  # fmt: skip
-_INTEGER_KINDS: tuple[tuple[str, str], ...] = (
-    (r"year", "int(1950/2026)"), (r"month", "int(1/12)"), (r"\bage\b|_age", "int(1/90)"), (r"minutes|duration", "dur(minutes)"), (r"seconds", "dur(seconds)"),
-    (r"hours", "int(1/24/hours)"), (r"days", "int(1/60/days)"), (r"(?:^|_)id$|_id\b", "int(100/99999)"), (r"limit|count|max|num|quantity|size|page", "int(1/100)"),
-    (r"price|amount|budget|salary|income|cost", "int(10/90000)"), (r"percent", "int(1/100/percent,%)"), (r"population|distance", "int(100/2000000)"),
-)  # fmt: skip
-_NUMBER_KINDS: tuple[tuple[str, str], ...] = (
-    (r"latitude|longitude|\blat\b|\blon\b|\blng\b|coordinate", "coord"), (r"rate|percent|ratio|probab", "percent(whole)"), (r"price|amount|budget|salary|income|cost|fee", "money"),
-    (r"weight|mass", "num(1/500/kg,kilograms)"), (r"height|length|width|distance|radius|depth", "num(0.5/900)"), (r"temperature", "num(-20/200)"), (r"age", "int(1/90)"),
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +86,20 @@ def _examples(text: str) -> tuple[str, ...]:
     return kept if len(kept) >= 2 else ()
 
 
-def _guess(table: tuple[tuple[str, str], ...], name: str, description: str, fallback: str) -> str:
+@cache
+def _kind_table() -> dict[str, list[tuple[re.Pattern[str], str]]]:
+    table: dict[str, list[tuple[re.Pattern[str], str]]] = defaultdict(list)
+    for line in files(__package__).joinpath("pool_kinds.txt").read_text(encoding="utf8").splitlines():
+        if not line.startswith("#"):
+            json_type, pattern, kind = line.split(" ; ")
+            table[json_type].append((re.compile(pattern), kind))
+    return table
+
+
+def _guess(json_type: str, name: str, description: str, fallback: str) -> str:
     for text in (name, description):
-        for pattern, kind in table:
-            if re.search(pattern, text):
+        for pattern, kind in _kind_table()[json_type]:
+            if pattern.search(text):
                 return kind
     return fallback
 
@@ -128,16 +119,17 @@ def _kind_text(name: str, schema: Mapping[str, Any], depth: int = 0) -> str | No
         feature = (
             " ".join(content_words(re.sub(r"^(is|has|include|enable|show|with)_", "", spoken))) or spoken
         )
-        return f"flag(with {feature},{feature} set to true,{feature} on/without {feature},{feature} set to false,no {feature})"
+        yes, no = f"with {feature},{feature} set to true", f"without {feature},{feature} set to false"
+        return f"flag({yes}/{no})"
     if kind == "integer":
-        return _guess(_INTEGER_KINDS, spoken, said, "int(1/500)")
+        return _guess("integer", spoken, said, "int(1/500)")
     if kind == "number":
-        return _guess(_NUMBER_KINDS, spoken, said, "num(0.1/500)")
+        return _guess("number", spoken, said, "num(0.1/500)")
     if kind == "string":
         found = _examples(description)
         if found:
             return f"oneof({'|'.join(found)})"
-        return _guess(_STRING_KINDS, spoken, said, "word")
+        return _guess("string", spoken, said, "word")
     if kind == "array" and depth == 0:
         items = schema.get("items") or {"type": "string", "description": description}
         inner = _kind_text(name, {"description": description, **items}, depth + 1)

@@ -69,7 +69,7 @@ FACTS = (
     (
         "What does {0} mean?",
         "{0} means {1}.",
-        "CPU|central processing unit;API|application programming interface;RAM|random access memory;ASAP|as soon as possible",
+        "CPU|central processing unit;API|application programming interface;ASAP|as soon as possible",
     ),
     (
         "What is the opposite of {0}?",

@@ -1,4 +1,4 @@
-"""Making strings: names, addresses, paths, titles, sentences, formulas. High in entropy, so that they must be copied."""
+"""Making strings: names, addresses, paths, titles, sentences, formulas, high in entropy."""
 
 from __future__ import annotations
 
@@ -63,9 +63,11 @@ def url(draw: Draw) -> str:
     )
     path = "/".join(draw.pick(w.NOUNS) for _ in range(draw.between(0, 2)))
     query = f"?id={draw.between(1, 999)}" if draw.chance(0.2) else ""
-    return f"{draw.pick(('https://', 'https://', 'http://'))}{host}.{draw.pick(('com', 'org', 'io', 'net', 'dev'))}/{path}{query}".rstrip(
-        "/"
+    scheme, ending = (
+        draw.pick(("https://", "https://", "http://")),
+        draw.pick(("com", "org", "io", "net", "dev")),
     )
+    return f"{scheme}{host}.{ending}/{path}{query}".rstrip("/")
 
 
 def file_path(draw: Draw) -> str:
@@ -114,10 +116,12 @@ def message_text(draw: Draw) -> str:
         text = draw.pick(w.MESSAGES)
         return text[0].upper() + text[1:] + draw.pick(("", "", ".", "!"))
     if roll < 0.6:
-        return f"{draw.pick(w.TASKS)} {draw.pick(('before', 'after', 'during', 'and then'))} {draw.pick(w.MEETINGS)}"
+        link = draw.pick(("before", "after", "during", "and then"))
+        return f"{draw.pick(w.TASKS)} {link} {draw.pick(w.MEETINGS)}"
     if roll < 0.8:
         return f"The {draw.pick(w.ADJECTIVES)} {draw.pick(w.NOUNS)} is {draw.pick(w.ADJECTIVES)}"
-    return f"{person(draw)} {draw.pick(('wants', 'needs', 'likes', 'found', 'lost'))} the {draw.pick(w.ADJECTIVES)} {draw.pick(w.NOUNS)}"
+    verb = draw.pick(("wants", "needs", "likes", "found", "lost"))
+    return f"{person(draw)} {verb} the {draw.pick(w.ADJECTIVES)} {draw.pick(w.NOUNS)}"
 
 
 def title_text(draw: Draw) -> str:
