@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 from typing import Any
@@ -103,6 +104,43 @@ def _list_of(draw: Draw, argument: str) -> Kind:
 def _host(draw: Draw) -> str:
     name = draw.pick(w.NOUNS) + draw.pick(("", f"-{draw.pick(w.NOUNS)}", str(draw.between(1, 99))))
     return f"{name}.{draw.pick(('com', 'org', 'local', 'io', 'net'))}"
+
+
+def _equation(draw: Draw) -> str:
+    a, b, c = draw.between(2, 20), draw.between(1, 40), draw.between(1, 90)
+    sign = draw.pick("+-")
+    return draw.pick(
+        (
+            f"{a}x {sign} {b} = {c}",
+            f"x^2 {sign} {a}x = {b}",
+            f"{a}x = {b} {sign} x",
+            f"sqrt(x) = {a}",
+            f"2^x = {c}",
+            f"{a}(x {sign} {b}) = {c}",
+            f"x/{a} {sign} {b} = {c}",
+        )
+    )
+
+
+def _json_text(draw: Draw) -> str:
+    value = draw.pick(
+        (draw.between(1, 99), draw.pick(w.NOUNS), [draw.between(1, 9), draw.between(1, 9)], True)
+    )
+    return json.dumps({draw.pick(w.NOUNS): value, draw.pick(w.COLUMNS): draw.pick(w.ADJECTIVES)})
+
+
+def _regex(draw: Draw) -> str:
+    noun = draw.pick(w.NOUNS)
+    return draw.pick(
+        (
+            f"^{noun}$",
+            f"{noun}\\d+",
+            f"[A-Z]{{{draw.between(1, 5)}}}",
+            f"^\\w+@{noun}\\.com$",
+            f"({noun}|{draw.pick(w.NOUNS)})",
+            f"{noun}.*?",
+        )
+    )
 
 
 def _cron(draw: Draw) -> str:
@@ -256,6 +294,9 @@ _WRITTEN: dict[str, Callable[[Draw, str], Kind]] = {
         ),
         (),
     ),
+    "equation": made(_equation),
+    "jsontext": quoted(_json_text),
+    "regex": quoted(_regex),
     "program": program_kind,
     "command": quoted(command),
     "numtext": made(lambda d: str(d.between(1, 900)) if d.chance(0.6) else f"{d.random() * 100:.1f}"),

@@ -10,7 +10,7 @@ from .draw import Draw
 from .grammar import Action, actions
 from .naming import content_words
 from .pool import ToolPool
-from .tools import DrawnTool, draw_tool, shares_words
+from .tools import DrawnTool, draw_tool, is_confusable, shares_words
 
 Split = Literal["train", "dev"]
 _DEV_SHARE = 16  # one action in so many is only ever seen in dev
@@ -31,7 +31,7 @@ def draw_action(draw: Draw, split: Split) -> Action:
                 split == "dev"
             ):
                 return action
-    if draw.chance(0.55):
+    if draw.chance(0.64):
         return draw.pick(actions_of(split))
     while True:
         action = composed_action(draw)
@@ -79,7 +79,7 @@ def distractors(
         if len(found) == count:
             break
         action = draw.pick(near) if near and draw.chance(near_share) else draw_action(draw, split)
-        if action in used:
+        if action in used or any(is_confusable(tool.action, action) for tool in tools):
             continue
         used.add(action)
         tool = draw_tool(draw, action)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from .draw import Draw
@@ -324,6 +325,18 @@ def draw_tool(draw: Draw, action: Action, *, verb: str | None = None) -> DrawnTo
     else:
         name = tool_name(draw, style, verb, action.object, action.domain)
     return DrawnTool(action, name, verb, _describe_tool(draw, action, verb, parameters), parameters)
+
+
+_ASKED = ("calc", "get", "search")
+
+
+@lru_cache(maxsize=1 << 15)
+def is_confusable(action: Action, other: Action) -> bool:
+    """Whether a request for one could as well mean the other: the same thing by the same sort of verb."""
+    if not {action.object, *action.said_objects} & {other.object, *other.said_objects}:
+        return False
+    are_asked = action.family in _ASKED and other.family in _ASKED
+    return are_asked or bool(set(action.verbs) & set(other.verbs))
 
 
 def shares_words(action: Action, other: Action) -> bool:
