@@ -200,7 +200,11 @@ _COMPACT = PromptFormat(
     system_open="<|im_start|>system\n",
     date_line="Today is {iso}.\n",
     tool_listing="signatures",
-    tools_open="Tools:\n",
+    # A tool's heading is cut as the embedded tokenizer cuts it in running text: "\n# " is one token.
+    tools_open="Tools:",
+    tool_open="\n",
+    tool_close="",
+    tools_close="\n",
     system_close="<|im_end|>\n",
     system_close_after_tools="<|im_end|>\n",
     is_system_optional=True,
