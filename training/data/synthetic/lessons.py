@@ -145,7 +145,7 @@ def missing(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
     """A required value is not said: the reply asks for exactly that, and may get it."""
     while True:
         tool = draw_tool(draw, draw_action(draw, split))
-        required = [p for p in tool.parameters if p.is_required]
+        required = [p for p in tool.parameters if p.is_required and not p.kind.is_self_explaining]
         if required:
             break
     given = requests.choose_values(draw, tool, optional_rate=0.15)
@@ -154,7 +154,7 @@ def missing(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
     partly = {name: said for name, said in given.items() if all(p.name != name for p in left_out)}
     talk.user(requests.say_request(draw, tool, partly))
     if len(left_out) == 1:
-        talk.say("assistant", draw.pick(replies.ASK_ONE).format(left_out[0].label))
+        talk.say("assistant", _ask_for(draw, left_out[0]))
     else:
         talk.say(
             "assistant", draw.pick(replies.ASK_MORE).format(" and ".join(f"the {p.label}" for p in left_out))
@@ -166,6 +166,15 @@ def missing(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
         talk.user(pieces)
         talk.call([(tool, given)])
     return offer(draw, [tool], split, num_distractors(draw)), talk
+
+
+def _ask_for(draw: Draw, parameter: Parameter) -> str:
+    options = parameter.kind.schema.get("enum", ())
+    if 1 < len(options) <= 4 and draw.chance(0.5):
+        *first, last = map(str, options)
+        return draw.pick(replies.ASK_WHICH).format(parameter.label, f"{', '.join(first)} or {last}")
+    is_plural = parameter.label.endswith("s") and not parameter.label.endswith("ss")
+    return draw.pick(replies.ASK_SEVERAL if is_plural else replies.ASK_ONE).format(parameter.label)
 
 
 def none_fits(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:

@@ -149,24 +149,19 @@ def percent_kind(draw: Draw, argument: str) -> Kind:
     return Kind({"type": "number"}, sample, hint)
 
 
+_DOLLAR_SIGNS = (("$", ""), ("$", ""), ("", ""), ("", " dollars"), ("", " USD"))
+
+
 def money_kind(draw: Draw, argument: str) -> Kind:
     """`money(low/high)`: an amount, with or without a currency sign."""
     low, high, _ = read_range(argument, 5, 5000)
     kind = "number" if draw.chance(0.6) else "integer"
 
+    is_in_dollars = draw.chance(0.2)
+    signs = _DOLLAR_SIGNS if is_in_dollars else (*_DOLLAR_SIGNS, ("€", ""), ("", " euros"), ("£", ""))
+
     def sample(d: Draw) -> Said:
-        before, after = d.pick(
-            (
-                ("$", ""),
-                ("$", ""),
-                ("", ""),
-                ("", " dollars"),
-                ("", " USD"),
-                ("€", ""),
-                ("", " euros"),
-                ("£", ""),
-            )
-        )
+        before, after = d.pick(signs)
         if kind == "number" and d.chance(0.3):
             cents = f"{d.between(int(low), int(min(high, 9999)))}.{d.between(1, 99):02d}"
             value = json.loads(cents)
@@ -175,7 +170,7 @@ def money_kind(draw: Draw, argument: str) -> Kind:
         number = draw_integer(d, int(low), int(high))
         return number, _number_said(d, number, after, before)
 
-    return Kind({"type": kind}, sample, "in dollars" if draw.chance(0.15) else "")
+    return Kind({"type": kind}, sample, "in dollars" if is_in_dollars else "")
 
 
 def sample_coordinate(draw: Draw) -> Said:

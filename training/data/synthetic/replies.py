@@ -22,6 +22,15 @@ ASK_ONE = (
     "What {} would you like?",
     "Please provide the {}.",
 )
+ASK_SEVERAL = (
+    "What are the {}?",
+    "Which {} should I use?",
+    "Could you tell me the {}?",
+    "Please tell me the {}.",
+    "I need the {} for that.",
+    "Please provide the {}.",
+)
+ASK_WHICH = ("Which {}: {}?", "Which {} would you like: {}?", "What should the {} be: {}?")
 ASK_MORE = ("Please tell me {}.", "I need {} for that.", "Could you give me {}?")
 SMALL_TALK = (
     ("Hi!", "Hello! How can I help?"),
