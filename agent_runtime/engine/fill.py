@@ -124,12 +124,11 @@ class _Ledger:
             slot.append(choice.logprob)
 
     def note_slots(self, frontier: CallFrontier) -> None:
-        paths = frontier.slot_paths
-        if len(paths) <= self.num_slots:
-            return
-        self.by_path.setdefault(paths[self.num_slots], []).extend(self.leading)
-        self.leading.clear()
-        self.num_slots = len(paths)
+        num_slots = frontier.num_slots
+        if num_slots > self.num_slots:
+            self.by_path.setdefault(frontier.slot_path(self.num_slots), []).extend(self.leading)
+            self.leading.clear()
+            self.num_slots = num_slots
 
     def filled_call(self, frontier: CallFrontier) -> FilledCall:
         walker = frontier.completed

@@ -149,12 +149,21 @@ class CallFrontier:
         return names.pop() if len(names) == 1 else None
 
     @property
-    def slot_paths(self) -> tuple[str, ...]:
-        """Paths of the slots closed so far and of the one that is open, by the first reading."""
-        walker = self._complete or self._readings[0].walker
-        closed = tuple(path for path, _ in walker.filled)
-        is_open = walker.slot is not None and walker.is_named
-        return (*closed, walker.slot.path) if is_open and walker.slot is not None else closed
+    def num_slots(self) -> int:
+        """Slots that were closed or are open, by the first reading."""
+        walker = self._first()
+        return len(walker.filled) + (walker.slot is not None and walker.is_named)
+
+    def slot_path(self, index: int) -> str:
+        """The path of one of these slots."""
+        walker = self._first()
+        if index < len(walker.filled):
+            return walker.filled[index][0]
+        assert walker.slot is not None
+        return walker.slot.path
+
+    def _first(self) -> CallWalker:
+        return self._complete or self._readings[0].walker
 
     def allowed(self) -> Allowed:
         """The tokens that may come next; never none before the call is complete."""

@@ -143,8 +143,8 @@ class Scaffold:
     def render(self, arguments: Mapping[str, Any]) -> tuple[Piece, ...]:
         """The pieces of the call with these arguments, keys in schema order.
 
-        Checks names, types, constants, counts, bounds and lengths. Patterns and formats are the business of
-        `Tool.validate`.
+        Checks names, types, constants, counts, bounds and lengths. Patterns, formats and multiples are the
+        business of `Tool.validate`.
 
         Raises:
             MisfitError: the arguments do not fit.
@@ -161,7 +161,7 @@ class Scaffold:
         return ordered
 
 
-_CACHED_SCAFFOLDS = 1024
+_CACHED_SCAFFOLDS = 512
 _scaffolds: OrderedDict[tuple[str, int, SlotBudgetRules], tuple[ObjectShape, Scaffold]] = OrderedDict()
 
 
@@ -423,9 +423,10 @@ def _fitted_string(shape: StringShape, value: Any, path: str) -> str:
     return value
 
 
-def _fitted_number(shape: IntegerShape | NumberShape, value: Any, path: str) -> int | float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise MisfitError(path, f"expected a number, found {_kind(value)}")
+def _fitted_number(shape: IntegerShape | NumberShape, given: Any, path: str) -> int | float:
+    if isinstance(given, bool) or not isinstance(given, (int, float)):
+        raise MisfitError(path, f"expected a number, found {_kind(given)}")
+    value: int | float = given
     if isinstance(shape, IntegerShape) and isinstance(value, float):
         if not value.is_integer():
             raise MisfitError(path, f"expected an integer, found {value}")

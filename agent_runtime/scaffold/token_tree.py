@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-_CACHED_TREES = 8192
+_CACHED_NODES = 150_000
+"""Places remembered over all trees, about 400 bytes each."""
 _CACHED_IDS = 8_000_000
 """Token ids remembered for masks, over all of them."""
 
@@ -49,6 +50,7 @@ class TokenTrees:
         """Texts become tokens through `encode`, which never yields a control token."""
         self._encode = encode
         self._trees: dict[tuple[str, ...], TokenNode] = {}
+        self._num_nodes = 0
         self._ids: dict[int, tuple[NDArray[np.bool_], NDArray[np.int64]]] = {}
         self._num_ids = 0
 
@@ -56,10 +58,13 @@ class TokenTrees:
         """The tree of these texts' tokens; a text's number is its place."""
         found = self._trees.get(texts)
         if found is None:
-            found = self.tree_of_some(dict(enumerate(texts)))
-            if len(self._trees) >= _CACHED_TREES:
+            sequences = {number: self._encode(text) for number, text in enumerate(texts)}
+            found = token_tree(sequences)
+            if self._num_nodes > _CACHED_NODES:
                 self._trees.clear()
+                self._num_nodes = 0
             self._trees[texts] = found
+            self._num_nodes += sum(map(len, sequences.values()))
         return found
 
     def tree_of_some(self, texts: Mapping[int, str]) -> TokenNode:

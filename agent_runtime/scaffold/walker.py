@@ -15,7 +15,7 @@ from .canonical import ARGUMENTS_KEY, CALL_FOOTER, CALL_HEADER, join_path
 from .scaffold import Branch, Leaf, Members, Node, Repeat, Scaffold, Slot, same_json
 from .shape import ConstantsShape, IntegerShape, JsonValue
 
-_CACHED_PLACES = 4096
+_CACHED_PLACES = 1024
 """Places of one scaffold whose candidates are remembered."""
 
 
