@@ -382,6 +382,8 @@ class AgentRuntime:
             if not turn.done():
                 turn.cancel()
                 await asyncio.wait({turn})
+            if not turn.cancelled():
+                turn.exception()  # the consumer may be gone before it could hear of it
 
     def _order(
         self,

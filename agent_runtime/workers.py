@@ -55,6 +55,8 @@ class Workers:
         finally:
             if not task.done():
                 await self._end(task)
+            if task.done() and not task.cancelled():
+                task.exception()  # whoever waited may have been cancelled before they could hear of it
         return task.result()
 
     async def _end(self, task: asyncio.Task[Any]) -> None:

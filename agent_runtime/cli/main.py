@@ -16,7 +16,7 @@ from rich.text import Text
 from .. import __version__
 from ..builtin_tools import BUILTIN_TOOLS
 from ..config import DeploymentConfig
-from ..errors import AgentRuntimeError, ConfigError, MessageError, SchemaError, ToolChoiceError
+from ..errors import AgentRuntimeError, ConfigError, MessageError, RunLimitError, SchemaError, ToolChoiceError
 from ..events import RunFinished
 from ..runtime import AgentRuntime
 from ..tools import Tool, bind_tools
@@ -125,9 +125,12 @@ def _demo(arguments: argparse.Namespace, answers: Console, progress: Console) ->
             answers.print(Text(f"> {DEMO_QUESTION}", style="bold"))
             await runtime.warm_up()
             screen.begin()
-            async with aclosing(runtime.stream_run(DEMO_QUESTION, tools=tools)) as events:
-                async for event in events:
-                    screen.show(event)
+            try:
+                async with aclosing(runtime.stream_run(DEMO_QUESTION, tools=tools, max_turns=3)) as events:
+                    async for event in events:
+                        screen.show(event)
+            except RunLimitError as error:  # a small model may go round in circles; show it as it is
+                screen.interrupt(f"({_one_line(error)})")
 
     asyncio.run(demonstrate())
     return DONE
