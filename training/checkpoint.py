@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -78,7 +79,7 @@ def load_checkpoint(target: Path) -> Checkpoint:
             counters=state["counters"],
             random_state=tensors["random_state"],
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise ConfigError(
             f"{target} is not a usable checkpoint ({error}): remove it to go on from an earlier one"
         ) from error

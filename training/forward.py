@@ -8,7 +8,7 @@ Serving does not use it: the deployed forward is `agent_runtime.engine.backbone`
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,6 +26,14 @@ class LossSums:
     num_right: Tensor  # () tokens predicted right, among those of full weight
     num_full: Tensor  # ()
     full_loss: Tensor  # () plain cross-entropy over those
+
+    @classmethod
+    def total(cls, parts: Sequence[LossSums]) -> LossSums:
+        """Sums over all parts, without gradient."""
+        names = ("loss", "weight", "num_right", "num_full", "full_loss")
+        return cls(
+            **{name: torch.stack([getattr(part, name).detach() for part in parts]).sum() for name in names}
+        )
 
 
 def _rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:

@@ -97,6 +97,12 @@ class DataRecipe(RecipePart):
     public_share: float = Field(default=0.2, ge=0, le=1)
     """Share of public conversations, where there are any."""
 
+    rename_share: float = Field(default=0.7, ge=0, le=1)
+    """Share of public conversations whose tools and parameters get other names, so that names carry no memory."""
+
+    pool: str | None = None
+    """File of tool definitions to compose conversations about, besides the generator's own."""
+
     seed: int = 1
     """Seed of composed conversations and of the order of public ones. Held-out data has other seeds."""
 

@@ -54,6 +54,8 @@ _CUTS: tuple[str, ...] = (
     # A quote, the structure behind it, and the quote that opens the next string.
     r'"(?: \| "|[,:}\]]+(?: [\[{]*")?)?',
     rf" (?:{'|'.join(FUNCTION_WORDS)})(?![\p{{L}}\p{{N}}_])",
+    # An empty array or object: the writer decides anew behind it.
+    r"(?<=[:,]) (?:\[\]|\{\})",
     # Structure between values that are not strings.
     r'(?<=[:,]) [\[{]+"?',
     r"\[\]",

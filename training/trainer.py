@@ -25,6 +25,9 @@ from .forward import LossSums, TrainingForward
 from .optimizer import BackboneOptimizer, rate_share
 from .recipe import METRICS_FILE, RECIPE_FILE, ArchitectureRecipe, BackboneRecipe
 
+FEWER_AFTER_OUT_OF_MEMORY = 0.8
+"""Share of the tokens at once to go on with when memory has run out."""
+
 
 class Watcher(Protocol):
     """Told of every logged step; a display or a tracker."""
@@ -131,6 +134,7 @@ class Trainer:
         self._watchers = watchers
         self._data_state = DataState()
         self._is_stopping = False
+        self._tokens_at_once = recipe.batch.tokens
         self._forward = TrainingForward(model, dtype=getattr(torch, recipe.dtype), is_compiled=recipe.compile)
         self._optimizer = BackboneOptimizer(model, recipe.optimizer)
         self._validation = _first_batches(validation, recipe, pad_id)
@@ -176,10 +180,10 @@ class Trainer:
         is_best = False
         while counters.step < total:
             share = rate_share(counters.step, recipe.schedule)
-            for _ in range(recipe.batch.accumulate):
-                batch = next(stream)
-                window.add(self._backward(batch), batch)
-                data = batch.state
+            read = [next(stream) for _ in range(recipe.batch.accumulate)]
+            for sums, batch in zip(self._gradients(read), read, strict=True):
+                window.add(sums, batch)
+            data = read[-1].state
             window.norms.append(self._optimizer.step(share))
             counters.step += 1
             if counters.step % 10 == 0 or counters.step == total:
@@ -202,13 +206,35 @@ class Trainer:
             raise RuntimeError(f"the run in {self.folder} ended without a checkpoint")
         return target
 
+    def _gradients(self, read: list[Batch]) -> list[LossSums]:
+        """Gradients of a step; where memory runs out, the same gradients again from fewer rows at a time."""
+        while True:
+            try:
+                return [self._backward(batch) for batch in read]
+            except torch.OutOfMemoryError:
+                fewer = int(self._tokens_at_once * FEWER_AFTER_OUT_OF_MEMORY)
+                if fewer < max(batch.tokens.shape[1] for batch in read):
+                    raise
+                self._tell(
+                    f"out of memory: going on with {fewer} tokens at once instead of {self._tokens_at_once}"
+                )
+                self._tokens_at_once = fewer
+                self.model.zero_grad(set_to_none=True)
+                if self.recipe.device == "cuda":
+                    torch.cuda.empty_cache()
+
     def _backward(self, batch: Batch) -> LossSums:
-        device = self.recipe.device
-        tokens = torch.from_numpy(batch.tokens).to(device)
-        weights = torch.from_numpy(batch.weights).to(device)
-        sums = self._forward.loss(tokens, weights)
-        (sums.loss / sums.weight.clamp(min=1.0) / self.recipe.batch.accumulate).backward()
-        return sums
+        rows, length = batch.tokens.shape
+        at_once = max(1, self._tokens_at_once // length)
+        scale = max(float(batch.weights[:, 1:].sum()), 1.0) * self.recipe.batch.accumulate
+        parts = []
+        for start in range(0, rows, at_once):
+            tokens = torch.from_numpy(batch.tokens[start : start + at_once]).to(self.recipe.device)
+            weights = torch.from_numpy(batch.weights[start : start + at_once]).to(self.recipe.device)
+            sums = self._forward.loss(tokens, weights)
+            (sums.loss / scale).backward()  # type: ignore[no-untyped-call]
+            parts.append(sums)
+        return parts[0] if len(parts) == 1 else LossSums.total(parts)
 
     @torch.no_grad()
     def _validate(self, metrics: TextIO) -> bool:

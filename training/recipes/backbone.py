@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 
 from agent_runtime.errors import ConfigError
-from agent_runtime.prompt import PromptFormat
 
-from ..batches import LabelledSequence
 from ..checkpoint import find_checkpoint, load_checkpoint
-from ..conversations import conversation
-from ..data import synthetic_examples
-from ..labels import Labeller
 from ..recipe import ArchitectureRecipe, BackboneRecipe, BatchRecipe, DataRecipe, Preset, ScheduleRecipe
+from ..source import ConversationSource
 from ..tokenizer import load_tokenizer
 from ..trainer import Trainer, Watcher, new_model
 
@@ -49,31 +42,6 @@ def backbone_preset(preset: Preset) -> BackboneRecipe:
                 device="cuda",
                 compile=True,
             )
-
-
-@dataclass(frozen=True, slots=True)
-class ConversationSource:
-    """Labelled conversations in a fixed endless order, short ones first."""
-
-    tokenizer: Path
-    recipe: DataRecipe
-    is_held_out: bool = False
-
-    def __call__(self, start: int) -> Iterator[LabelledSequence]:
-        """Sequences from number `start` on."""
-        tokenizer = load_tokenizer(self.tokenizer)
-        labeller = Labeller(tokenizer, PromptFormat.compact(), self.recipe)
-        num_short = 0 if self.is_held_out else self.recipe.short_first
-        split: Literal["train", "dev"] = "dev" if self.is_held_out else "train"
-        first = start + self.recipe.start
-        for number, example in enumerate(
-            synthetic_examples(self.recipe.seed, first, split=split), start=first
-        ):
-            messages, tools, date = conversation(example)
-            sequence = labeller.label(messages, tools, date=date, number=number)
-            if number < num_short and len(sequence.ids) > self.recipe.short_tokens:
-                sequence = LabelledSequence((), ())
-            yield sequence
 
 
 def decayed_from(recipe: BackboneRecipe, steps: int) -> BackboneRecipe:

@@ -1,0 +1,28 @@
+"""Labelled sequences for tests of batches and training. Light to import: the data process of a test imports it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+
+from training.batches import LabelledSequence
+
+VOCABULARY = 40
+
+
+def sequences(start: int) -> Iterator[LabelledSequence]:
+    """An endless fixed order of counting sequences; number `n` depends on `n` alone."""
+    number = start
+    while True:
+        draw = Random(number)
+        first = draw.randrange(VOCABULARY)
+        length = draw.choice((0, 5, 9, 14, 20, 30))
+        ids = tuple((first + at) % VOCABULARY for at in range(length))
+        yield LabelledSequence(ids, tuple(float(at > 0) for at in range(length)))
+        number += 1
+
+
+def broken(start: int) -> Iterator[LabelledSequence]:
+    """A source that fails."""
+    raise ValueError(f"no row {start}")
+    yield

@@ -1,0 +1,60 @@
+"""Labelled conversations in their fixed order: what the data process runs. Free of torch, so that it starts at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from agent_runtime.errors import MessageError
+from agent_runtime.prompt import PromptFormat
+
+from .batches import LabelledSequence
+from .conversations import conversation
+from .data import Example
+from .data.mixture import MixtureRecipe, mixture
+from .labels import Labeller
+from .recipe import DataRecipe
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationSource:
+    """Labelled conversations in a fixed endless order, short ones first."""
+
+    tokenizer: Path
+    recipe: DataRecipe
+    is_held_out: bool = False
+
+    def __call__(self, start: int) -> Iterator[LabelledSequence]:
+        """Sequences from number `start` on."""
+        tokenizer = Tokenizer.from_file(str(self.tokenizer / "tokenizer.json"))
+        labeller = Labeller(tokenizer, PromptFormat.compact(), self.recipe)
+        num_short = 0 if self.is_held_out else self.recipe.short_first
+        first = start + self.recipe.start
+        stream = mixture(self._mixture(), self.recipe.seed, first)
+        for number, example in enumerate(stream, start=first):
+            sequence = self._labelled(labeller, example, number)
+            if number < num_short and len(sequence.ids) > self.recipe.short_tokens:
+                sequence = LabelledSequence((), ())
+            yield sequence
+
+    def _labelled(self, labeller: Labeller, example: Example, number: int) -> LabelledSequence:
+        try:
+            messages, tools, date = conversation(example)
+        except MessageError:  # a public row that the runtime would refuse as a conversation
+            return LabelledSequence((), ())
+        return labeller.label(messages, tools, date=date, number=number)
+
+    def _mixture(self) -> MixtureRecipe:
+        """Held-out conversations are all composed, so that their loss means the same whatever a run reads."""
+        if self.is_held_out:
+            return MixtureRecipe(split="dev")
+        recipe = self.recipe
+        return MixtureRecipe(
+            public=recipe.public,
+            public_share=recipe.public_share,
+            rename_share=recipe.rename_share,
+            pool=recipe.pool,
+        )
