@@ -172,11 +172,11 @@ def _text_of_bytes(value: bytes) -> str:
 
 # What must not travel from an exception's message into a conversation: a model may repeat it to anyone.
 _SECRETS = (
-    (re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/@:]+:[^\s/@]+@"), r"\1***@"),
+    (re.compile(r"(?i)\b([a-z][a-z0-9+.-]{0,20}://)[^\s/@:]+:[^\s/@]+@"), r"\1***@"),
     (re.compile(r"(?i)\b(bearer|basic)\s+[a-z0-9._~+/=-]{8,}"), r"\1 ***"),
     (
         re.compile(
-            r"(?i)([\w-]*(?:api[_-]?key|access[_-]?key|secret|token|passwo?r?d|passwd|credential|signature|authorization)"
+            r"(?i)((?:api[_-]?key|access[_-]?key|secret|token|passwo?r?d|passwd|credential|signature|authorization)"
             r"[\w-]*[\"']?\s*[=:]\s*)(?!(?:bearer|basic)\s)([\"']?)[^\s\"'&,;)}\]]{3,}\2"
         ),
         r"\1\2***\2",
@@ -202,7 +202,7 @@ def error_text(error: BaseException) -> str:
 
 def without_secrets(text: str) -> str:
     """The text with passwords, keys and tokens that have a recognisable form replaced by `***`."""
-    text = text[: 20 * MAX_ERROR_CHARS]  # bounds the time of the patterns
+    text = text[: 4 * MAX_ERROR_CHARS]  # bounds the time of the patterns
     for pattern, replacement in _SECRETS:
         text = pattern.sub(replacement, text)
     return text
