@@ -30,7 +30,7 @@ def wander(
     for _ in range(draw.randint(3, 12)):
         for row in reading.logits:
             best = int(row.argmax())
-            seen.append((best, *row[:4].view(-1).tolist()))  # type: ignore[arg-type]
+            seen.append((best, *row[:4].view(-1).tolist()))
         at = length if draw.random() < 0.7 else draw.randint(max(0, length - 20), length)
         num_tokens = draw.choice([1, 1, 1, 4, 9, 70])
         follow = seen[-1][0] if seen else 1

@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..errors import ClosedError, DeadlineError
+from ..errors import AgentRuntimeError, ClosedError, DeadlineError
 from .job import Job
 from .program import Forward, Program
 from .scheduler import Scheduler, SchedulerLimits
@@ -211,15 +211,22 @@ class _Worker:
                 self._thread.start()
 
     def _work(self) -> None:
-        while not self._is_stopping:
-            self.scheduler.wait_for_work()
-            if not self._is_stopping:
-                self.scheduler.step()
-        self.scheduler.close(_closed())
-        with self._lock:
-            self._has_ended = True
-        for tell in self._at_end:
-            tell()
+        ending: AgentRuntimeError = _closed()
+        try:
+            while not self._is_stopping:
+                self.scheduler.wait_for_work()
+                if not self._is_stopping:
+                    self.scheduler.step()
+        except BaseException as error:  # whatever it is, nobody may wait for ever for a thread that is gone
+            log.exception("the engine's worker thread failed")
+            ending = ClosedError(f"the engine failed and is closed now: {error!r}; make a new one")
+            ending.__cause__ = error
+        finally:
+            self.scheduler.close(ending)
+            with self._lock:
+                self._has_ended = True
+            for tell in self._at_end:
+                tell()
 
 
 def _closed() -> ClosedError:

@@ -84,6 +84,7 @@ class LeanForward:
         self.dtype = dtype
         self.device = device
         self._config = config
+        self._max_positions = max_positions
         self._num_heads: int = config.num_attention_heads
         self._num_kv_heads: int = config.num_key_value_heads
         self._head_size = head_size_of(config)
@@ -111,6 +112,7 @@ class LeanForward:
             head_size=self._head_size,
             dtype=self.dtype,
             device=self.device,
+            max_length=self._max_positions,
         )
 
     def logits(self, hidden: Tensor) -> Tensor:

@@ -17,11 +17,8 @@ class KeyValueShape:
     head_size: int
     dtype: torch.dtype
     device: torch.device
-
-    @property
-    def bytes_per_token(self) -> int:
-        """Memory one token takes."""
-        return 2 * self.num_layers * self.num_heads * self.head_size * self.dtype.itemsize
+    max_length: int
+    """Positions no slab has more of."""
 
 
 class KeyValueSlab:
@@ -43,7 +40,7 @@ class KeyValueSlab:
         """Make room for `length` positions, keeping the first `keep`."""
         if length <= self.capacity:
             return
-        grown = self._allocate(max(length, 2 * self.capacity))
+        grown = self._allocate(max(length, min(2 * self.capacity, self._shape.max_length)))
         grown[:, :, :, :keep] = self.data[:, :, :, :keep]
         self.data = grown
 

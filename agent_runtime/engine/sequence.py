@@ -45,7 +45,8 @@ class BackboneSequence:
     def reserve(self, length: int) -> None:
         """Make room for `length` positions."""
         if self._slab is None:
-            self._slab = KeyValueSlab(self._shape, length + _REPLY_TOKENS)
+            room = min(length + _REPLY_TOKENS, self._shape.max_length)
+            self._slab = KeyValueSlab(self._shape, max(length, room))
         else:
             self._slab.reserve(length, keep=self.length)
 

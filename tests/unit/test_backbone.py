@@ -48,7 +48,8 @@ def reference_of(folder: Path) -> Callable[[list[int]], torch.Tensor]:
 
     def read(token_ids: list[int]) -> torch.Tensor:
         with torch.inference_mode():
-            return model(torch.tensor([token_ids])).logits[0]
+            logits: torch.Tensor = model(torch.tensor([token_ids])).logits[0]
+        return logits
 
     return read
 

@@ -167,6 +167,17 @@ async def test_error_of_a_program_reaches_its_caller(engine: Engine) -> None:
     assert await engine.run(write([1], 1))
 
 
+async def test_worker_that_dies_leaves_nobody_waiting(backbone: Backbone) -> None:
+    def start(_backbone: Backbone, _emit: Callable[[Any], None]) -> Program[None]:
+        raise SystemExit("a program must not do this")
+
+    async with Engine(lambda: backbone) as engine:
+        with pytest.raises(ClosedError, match="the engine failed and is closed now: SystemExit"):
+            await engine.run(start)
+        with pytest.raises(ClosedError):
+            await engine.run(write([1], 1))
+
+
 async def test_load_error_reaches_the_caller_and_the_next_turn_tries_again(backbone: Backbone) -> None:
     attempts: list[int] = []
 
@@ -225,17 +236,17 @@ def test_several_event_loops_use_one_engine(backbone: Backbone) -> None:
 
     def use(number: int) -> None:
         async def both() -> list[list[int]]:
-            return await asyncio.gather(engine.run(write([number], 5)), engine.run(write([number], 5)))
+            return [*await asyncio.gather(shared.run(write([number], 5)), shared.run(write([number], 5)))]
 
         outcomes.extend(asyncio.run(both()))
 
-    with Engine(lambda: backbone, SchedulerLimits(max_queue=100)) as engine:
+    with Engine(lambda: backbone, SchedulerLimits(max_queue=100)) as shared:
         threads = [threading.Thread(target=use, args=(number,)) for number in range(6)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        assert engine.statistics().turns == 12
+        assert shared.statistics().turns == 12
 
     expected = [run_alone(backbone, greedy([number], 5)) for number in range(6) for _ in range(2)]
     assert sorted(outcomes) == sorted(expected)
