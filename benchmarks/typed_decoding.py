@@ -27,7 +27,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import llguidance
-import numpy as np
 import outlines_core
 import torch
 import transformers
@@ -68,12 +67,18 @@ class SlotType:
     example: str
     leading_space: bool = False
     outlines_can: bool = True
-    """outlines-core writes repeats out: a bounded Unicode string takes gigabytes (research: 12.9 GB at 32)."""
+    """outlines-core writes repeats out: a bounded Unicode string takes it more than 10 GB."""
 
 
 def _format(name: str, example: str) -> SlotType:
     # Theirs is Rust's or a similar dialect, where `\\d` is a digit of any script.
-    regex = FORMATS[name].pattern.removeprefix("^").removesuffix("$").replace("(?!0000)", "").replace(r"\d", "[0-9]")
+    regex = (
+        FORMATS[name]
+        .pattern.removeprefix("^")
+        .removesuffix("$")
+        .replace("(?!0000)", "")
+        .replace(r"\d", "[0-9]")
+    )
     return SlotType(name=name, shape=StringShape(format=name), regex=regex, example=example)
 
 
@@ -115,7 +120,7 @@ SLOT_TYPES = (
         name="string",
         shape=StringShape(),
         regex=f"{CHARACTER}*",
-        example="A quiet table by the window, please: \\\"no. 7\\\"",
+        example='A quiet table by the window, please: \\"no. 7\\"',
     ),
     SlotType(
         name="string 5..32",
@@ -279,7 +284,8 @@ def print_compile_table(engines: list[Engine], vocabulary: TokenVocabulary, roun
         found = compile_language(language, vocabulary)
         pairs = int((found.next >= 0).sum())
         print(
-            f"{slot.name:14s}" + "".join(f"{cell:>20s}" for cell in cells)
+            f"{slot.name:14s}"
+            + "".join(f"{cell:>20s}" for cell in cells)
             + f"{found.num_states:6d}{found.num_classes:6d}{pairs:8d}{found.min_tokens:5d}"
         )
 
@@ -326,7 +332,8 @@ def print_decode_table(vocabulary: TokenVocabulary, rounds: int) -> None:
     for name, slot_names, length in calls:
         slots = [by_name[slot_name] for slot_name in slot_names]
         automata = [
-            compile_language(language_of(slot.shape, leading_space=slot.leading_space), vocabulary) for slot in slots
+            compile_language(language_of(slot.shape, leading_space=slot.leading_space), vocabulary)
+            for slot in slots
         ]
         budgets = [length] * len(slots)
         generator = torch.Generator().manual_seed(0)
@@ -336,7 +343,9 @@ def print_decode_table(vocabulary: TokenVocabulary, rounds: int) -> None:
         times = [
             _median_seconds(lambda p=packed, x=log_probs: class_max(x, p), rounds),  # type: ignore[misc]
             _median_seconds(lambda p=packed, x=log_probs: viterbi(x, p, null_id), rounds),  # type: ignore[misc]
-            _median_seconds(lambda a=automata, b=budgets, x=log_probs: decode_slots(x, a, b, null_id), rounds),  # type: ignore[misc]
+            _median_seconds(
+                lambda a=automata, b=budgets, x=log_probs: decode_slots(x, a, b, null_id), rounds
+            ),  # type: ignore[misc]
             _median_seconds(lambda p=packed, x=log_probs: forward_backward(x, p, null_id), rounds),  # type: ignore[misc]
         ]
         milliseconds = [f"{1e3 * seconds:.2f}" for seconds in times]
@@ -372,7 +381,9 @@ def load_tokenizer(path: Path | None) -> transformers.PreTrainedTokenizerFast:
 
 def main() -> None:
     """Print the three tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--tokenizer", type=Path, help="model folder or tokenizer file")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=1, help="torch threads (default: 1)")
@@ -384,11 +395,17 @@ def main() -> None:
     read = time.perf_counter()
     nodes = len(vocabulary.prefixes.parent)
     print(
-        f"{len(vocabulary)} tokens, {nodes} prefixes; bytes read in {1e3 * (read - started):.0f} ms, prefix tree in "
-        f"{1e3 * (time.perf_counter() - read):.0f} ms (once per tokenizer); torch threads: {arguments.threads}"
+        f"{len(vocabulary)} tokens, {nodes} prefixes; once per tokenizer: bytes read in "
+        f"{1e3 * (read - started):.0f} ms, prefix tree in {1e3 * (time.perf_counter() - read):.0f} ms; "
+        f"torch threads: {arguments.threads}"
     )
     print("versions: " + json.dumps(_versions()))
-    engines: list[Engine] = [Ours(vocabulary), Outlines(vocabulary), Llguidance(vocabulary), Xgrammar(vocabulary)]
+    engines: list[Engine] = [
+        Ours(vocabulary),
+        Outlines(vocabulary),
+        Llguidance(vocabulary),
+        Xgrammar(vocabulary),
+    ]
     assert vocabulary.encode is not None
     encode = vocabulary.encode
     print_compile_table(engines, vocabulary, arguments.rounds)

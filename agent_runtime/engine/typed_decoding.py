@@ -42,7 +42,8 @@ class BudgetError(AgentRuntimeError):
         self.budget = budget
         self.min_tokens = min_tokens
         super().__init__(
-            f"slot {slot} has {budget} token positions but its shortest value takes {min_tokens}: raise its budget"
+            f"slot {slot} has {budget} token positions but its shortest value takes {min_tokens}: "
+            "raise its budget"
         )
 
 
@@ -143,10 +144,12 @@ class PackedAutomata:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BestPaths:
-    """Attributes:
-    token_ids: `(B, S)`, NULL after the value.
-    scores: `(B,)`, sum of the log-probabilities; minus infinity where nothing is possible.
-    """  # noqa: D415
+    """Whole slots, read left to right.
+
+    Attributes:
+        token_ids: `(B, S)`, NULL after the value.
+        scores: `(B,)`, sum of the log-probabilities; minus infinity where nothing is possible.
+    """
 
     token_ids: Tensor
     scores: Tensor
@@ -232,8 +235,8 @@ def n_best(
 ) -> BestPaths:
     """The `n` most probable accepted token sequences: `token_ids (B, n, S)`, `scores (B, n)`, best first.
 
-    Sequences are distinct; texts need not be, since a text has several tokenisations. Where fewer than `n` exist the
-    scores of the others are minus infinity.
+    Sequences are distinct; texts need not be, since a text has several tokenisations. Where fewer than `n`
+    exist the scores of the others are minus infinity.
     """
     ids, best = _top_tokens(log_probs, automata, n)  # (B, S, K, n)
     flat, null = _potentials_of_top(best, log_probs[..., null_id], automata, null_id, fixed)
@@ -322,7 +325,7 @@ def decode_slots(
     again = [
         slot
         for slot, automaton in enumerate(automata)
-        if automaton.highest_count
+        if automaton.is_counted
         and not automaton.accepts(token for token in written[slot] if token != null_id)
     ]
     if not again:
@@ -512,10 +515,12 @@ def _class_sum_by_row(log_probs: Tensor, top: Tensor, automata: PackedAutomata) 
     """Summed probability of each class, a row at a time: what is exponentiated stays in the cache."""
     classes = automata.classes.long()
     rows = [
-        torch.stack([
-            row.new_zeros(automata.num_classes).scatter_add(0, of_token, (row - highest).exp())
-            for row, highest in zip(slot, tops, strict=True)
-        ])
+        torch.stack(
+            [
+                row.new_zeros(automata.num_classes).scatter_add(0, of_token, (row - highest).exp())
+                for row, highest in zip(slot, tops, strict=True)
+            ]
+        )
         for slot, tops, of_token in zip(log_probs, top, classes, strict=True)
     ]
     return torch.stack(rows)

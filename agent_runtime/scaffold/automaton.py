@@ -82,6 +82,11 @@ class TokenAutomaton:
         return self.min_tokens_to_accept.shape[1] - 1
 
     @property
+    def is_counted(self) -> bool:
+        """Whether lengths matter."""
+        return self.min_length > 0 or self.max_length is not None
+
+    @property
     def min_tokens(self) -> int:
         """The smallest budget a slot of this language can have."""
         return int(self.min_tokens_to_accept[0, 0])
@@ -120,7 +125,7 @@ class TokenAutomaton:
         Raises:
             LanguageError: more than `max_states` of them.
         """
-        if self.highest_count == 0:
+        if not self.is_counted:
             return self.next, self.is_final, self.min_tokens_to_accept[:, 0]
         if self.min_tokens_to_accept.size > max_states:
             raise LanguageError(

@@ -16,8 +16,13 @@ from numpy.typing import NDArray
 
 from ..errors import AgentRuntimeError
 
-MAX_STATES = 20_000
+MAX_STATES = 30_000
 """States an automaton may have while it is being built; above it a language is refused."""
+
+MINIMISED_STATES = 2_000
+LARGE_ROUNDS = 40
+"""Above that many states, only automata in which equal states are told apart in so many rounds are minimised:
+for long chains it would take longer than it saves."""
 
 State = TypeVar("State", bound=Hashable)
 
@@ -70,8 +75,10 @@ class ByteAutomaton:
             for state, word in pending:
                 if self.is_final[state]:
                     yield word
-                for byte in np.flatnonzero(self.table[state] >= 0):
-                    following.append((int(self.table[state, byte]), word + bytes((int(byte),))))
+                following += [
+                    (int(self.table[state, byte]), word + bytes((byte,)))
+                    for byte in np.flatnonzero(self.table[state] >= 0).tolist()
+                ]
             pending = following
 
 
@@ -209,7 +216,7 @@ def preceded_by_space(automaton: ByteAutomaton) -> ByteAutomaton:
 
 
 def minimised(automaton: ByteAutomaton, *, what: str) -> ByteAutomaton:
-    """The smallest automaton of the same language.
+    """The smallest automaton of the same language; a very large one only loses states that lead nowhere.
 
     Raises:
         LanguageError: nothing is accepted at all.
@@ -223,12 +230,16 @@ def minimised(automaton: ByteAutomaton, *, what: str) -> ByteAutomaton:
     labels = automaton.is_final.astype(np.int64) + 2 * automaton.is_boundary
     labels[~useful] = 4
     count = 0
+    rounds = len(table) if len(table) <= MINIMISED_STATES else LARGE_ROUNDS
     while True:  # Moore: split until no two states of a block are told apart by one more byte
         rows = np.concatenate([labels[:, None], np.where(table >= 0, labels[table], -1)], axis=1)
         _, labels = np.unique(_row_keys(rows), return_inverse=True)
         if (found := int(labels.max()) + 1) == count:
             break
-        count = found
+        count, rounds = found, rounds - 1
+        if rounds == 0:  # half-split blocks are no states: keep them all
+            labels = np.arange(len(table))
+            break
     merged, kept = _numbered_as_reached(table, labels)
     return ByteAutomaton(
         table=np.ascontiguousarray(merged[:, spread]),
@@ -258,15 +269,19 @@ def _numbered_as_reached(
 
 def _coaccessible(table: NDArray[np.int32], is_final: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """States from which an accepting one can be reached."""
-    useful = is_final.copy()
     sources, symbols = np.nonzero(table >= 0)
     targets = table[sources, symbols]
-    while True:
-        grown = useful.copy()
-        grown[sources[useful[targets]]] = True
-        if np.array_equal(grown, useful):
-            return useful
-        useful = grown
+    order = np.argsort(targets, kind="stable")
+    sources, starts = sources[order], np.searchsorted(targets[order], np.arange(len(table) + 1))
+    useful = is_final.copy()
+    pending = np.flatnonzero(is_final).tolist()
+    while pending:
+        state = pending.pop()
+        for source in sources[starts[state] : starts[state + 1]].tolist():
+            if not useful[source]:
+                useful[source] = True
+                pending.append(source)
+    return useful
 
 
 def _byte_classes(table: NDArray[np.int32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -1,16 +1,18 @@
-"""From pattern syntax to bytes: a deterministic automaton over characters, then over their JSON-escaped UTF-8.
+"""From pattern syntax to bytes: a deterministic automaton over characters, then over their JSON spelling.
 
 Positions of the pattern are bits of an integer (Glushkov's construction), so that determinising is a few
-bit operations per state, and the number of states is bounded before memory is: a hostile pattern is refused, it
-does not grow.
+bit operations per state, and the number of states is bounded before memory is: a hostile pattern is refused,
+it does not grow.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
-from .byte_automaton import ByteAutomaton, LanguageError, State, difference, explore, intersection
+import numpy as np
+
+from .byte_automaton import ByteAutomaton, LanguageError, difference, explore, intersection
 from .pattern import ANY, BEGIN, END, Characters, Choice, Node, Pattern, Ranges, Repeat, Sequence, ranges_of
 
 MAX_POSITIONS = 20_000
@@ -186,37 +188,40 @@ def _atoms(sets: list[Ranges]) -> tuple[list[Ranges], list[int]]:
 def _encoded(automaton: _CharacterAutomaton, *, what: str) -> ByteAutomaton:
     """Spell every character as its bytes. Between characters a state is that of the character automaton."""
     nodes, root = _spelling(automaton.atoms)
+    leaves = _leaves(nodes)
+    # Bytes that all nodes treat alike are explored once.
+    alike: dict[tuple[tuple[int, int] | None, ...], int] = {}
+    column = [alike.setdefault(tuple(node.get(byte) for node in nodes), byte) for byte in range(256)]
+    first = set(alike.values())
+    nodes = [{byte: target for byte, target in node.items() if byte in first} for node in nodes]
 
-    def targets_of(row: dict[int, int], node: int) -> dict[int, State_]:
-        found: dict[int, State_] = {}
+    def targets_of(row: Mapping[int, int], node: int) -> dict[int, _Place]:
+        found: dict[int, _Place] = {}
         for byte, (atom, child) in nodes[node].items():
             if atom >= 0:
                 if atom in row:
                     found[byte] = (row[atom], -1, ())
-            else:
-                leads = tuple((leaf, row[leaf]) for leaf in leaves[child] if leaf in row)
-                if leads:
-                    found[byte] = (-1, child, leads)
+            elif ahead := tuple((leaf, row[leaf]) for leaf in leaves[child] if leaf in row):
+                found[byte] = (-1, child, ahead)
         return found
 
-    leaves = _leaves(nodes)
+    def step(place: _Place) -> dict[int, _Place]:
+        state, node, ahead = place
+        return targets_of(automaton.rows[state], root) if state >= 0 else targets_of(dict(ahead), node)
 
-    def step(state: State_) -> dict[int, State_]:
-        character_state, node, leads = state
-        if character_state >= 0:
-            return targets_of(automaton.rows[character_state], root)
-        return targets_of(dict(leads), node)
-
-    return explore(
+    found = explore(
         (0, -1, ()),
         step,
-        lambda state: state[0] >= 0 and automaton.is_final[state[0]],
-        is_boundary=lambda state: state[0] >= 0,
+        lambda place: place[0] >= 0 and automaton.is_final[place[0]],
+        is_boundary=lambda place: place[0] >= 0,
         what=what,
     )
+    return replace(found, table=np.ascontiguousarray(found.table[:, column]))
 
 
-State_ = tuple[int, int, tuple[tuple[int, int], ...]]
+_Place = tuple[int, int, tuple[tuple[int, int], ...]]
+"""A state of the character automaton, -1 inside a character; there, the node and where each atom leads."""
+
 _Node = dict[int, tuple[int, int]]
 """Byte -> (atom, -1) where a character is complete, (-1, node) where more bytes follow."""
 

@@ -27,25 +27,26 @@ _IPV4 = rf"(?:{_BYTE}\.){{3}}{_BYTE}"
 _HEX = "[0-9A-Fa-f]"
 _GROUP = f"{_HEX}{{1,4}}"
 _LAST_GROUPS = f"(?:{_GROUP}:{_GROUP}|{_IPV4})"
-_IPV6 = "(?:{})".format(
-    "|".join(
-        [
-            f"(?:{_GROUP}:){{6}}{_LAST_GROUPS}",
-            f"::(?:{_GROUP}:){{0,5}}{_LAST_GROUPS}",
-            f"::{_GROUP}",
-            "::",
-            # `before` groups, `::`, then at most `6 - before` of the last seven.
-            *(
-                f"{_GROUP}(?::{_GROUP}){{{before - 1}}}::(?:(?:{_GROUP}:){{0,{5 - before}}}{_LAST_GROUPS}|{_GROUP})?"
-                for before in range(1, 6)
-            ),
-            f"{_GROUP}(?::{_GROUP}){{5}}::(?:{_GROUP})?",
-            f"{_GROUP}(?::{_GROUP}){{6}}::",
-        ]
-    )
+# `before` groups, `::`, then at most `6 - before` of the last seven.
+_IPV6_SHORTENED = (
+    f"{_GROUP}(?::{_GROUP}){{{before - 1}}}::(?:(?:{_GROUP}:){{0,{5 - before}}}{_LAST_GROUPS}|{_GROUP})?"
+    for before in range(1, 6)
 )
-_URI_CHARACTER = rf"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%{_HEX}{{2}})"
-_AUTHORITY = rf"(?:(?:[A-Za-z0-9._~!$&'()*+,;=:-]|%{_HEX}{{2}})*@)?(?:[A-Za-z0-9._~!$&'()*+,;=-]|%{_HEX}{{2}})+(?::\d{{1,5}})?"
+_IPV6_FORMS = (
+    f"(?:{_GROUP}:){{6}}{_LAST_GROUPS}",
+    f"::(?:{_GROUP}:){{0,5}}{_LAST_GROUPS}",
+    f"::{_GROUP}",
+    "::",
+    *_IPV6_SHORTENED,
+    f"{_GROUP}(?::{_GROUP}){{5}}::(?:{_GROUP})?",
+    f"{_GROUP}(?::{_GROUP}){{6}}::",
+)
+_IPV6 = f"(?:{'|'.join(_IPV6_FORMS)})"
+_ESCAPED = f"%{_HEX}{{2}}"
+_URI_CHARACTER = rf"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|{_ESCAPED})"
+_USER = rf"(?:[A-Za-z0-9._~!$&'()*+,;=:-]|{_ESCAPED})*@"
+_NAME = rf"(?:[A-Za-z0-9._~!$&'()*+,;=-]|{_ESCAPED})+"
+_AUTHORITY = rf"(?:{_USER})?{_NAME}(?::\d{{1,5}})?"
 _URI = (
     rf"[A-Za-z][A-Za-z0-9+.-]*:(?://{_AUTHORITY}(?:/{_URI_CHARACTER}*)*"
     rf"|/?{_URI_CHARACTER}+(?:/{_URI_CHARACTER}*)*)"

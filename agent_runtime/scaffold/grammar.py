@@ -1,7 +1,7 @@
 """Values that no automaton describes (recursion, free objects), followed by llguidance byte by byte.
 
-llguidance says which tokens may come; what is added here is an end: a grammar has no budget of its own, so near
-the end of the slot's budget the shortest way out is taken, one token at a time.
+llguidance says which tokens may come; what is added here is an end: a grammar has no budget of its own, so
+near the end of the slot's budget the shortest way out is taken, one token at a time.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .vocabulary import TokenVocabulary
 
 Mask = NDArray[np.bool_]
 
-# The shortest way out of JSON, by first byte: close what is open, else separate, else a value that needs no closing.
+# The shortest way out of JSON, by first byte: close what is open, else separate, else what needs no closing.
 _WAY_OUT = {byte: rank for rank, byte in enumerate(b'}],ntf0123456789": .[{')}
 _LAST = len(_WAY_OUT)
 
@@ -174,7 +174,7 @@ class GrammarMatcher:
 
 @lru_cache(maxsize=256)
 def grammar_of(schema: str, *, leading_space: bool) -> str:
-    """llguidance's grammar of a schema (as JSON text) in canonical separators."""
+    """Llguidance's grammar of a schema (as JSON text) in canonical separators."""
     options = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
     tagged = json.loads(schema)
     body = json.dumps({**tagged, "x-guidance": options} if isinstance(tagged, dict) else tagged)

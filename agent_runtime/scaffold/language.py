@@ -1,8 +1,8 @@
 """The language of a slot: exactly the JSON texts a scalar shape allows, as an automaton and two counters.
 
-A string slot holds the text between its quotes, escaped as `json.dumps(ensure_ascii=False)` escapes it and in no
-other way, so a value has one spelling. Any other slot holds the whole JSON text, after one space where
-it follows `:` or `,`. Lengths are counters, never written out into states here (automaton.py counts them).
+A string slot holds the text between its quotes, escaped as `json.dumps(ensure_ascii=False)` escapes it and in
+no other way, so a value has one spelling. Any other slot holds the whole JSON text, after one space where it
+follows `:` or `,`. Lengths are counters, never written out into states here (automaton.py counts them).
 
 What tokens make of a language is automaton.py; shapes that are no scalars have no language.
 """
@@ -24,6 +24,7 @@ from .byte_automaton import (
 )
 from .character_automaton import body_automaton
 from .formats import FORMATS
+from .multiples import multiples
 from .numeral import integers, number_spellings, numbers
 from .pattern import counted_pattern, parse_pattern
 from .shape import ConstantsShape, IntegerShape, NumberShape, Shape, StringShape
@@ -124,7 +125,8 @@ def _automaton_of(shape: Shape, without: tuple[str, ...]) -> ByteAutomaton:
         case IntegerShape():
             return _less(integers(shape), without)
         case NumberShape():
-            return _less(numbers(shape), tuple(text for taken in without for text in number_spellings(taken)))
+            written = numbers(shape) if shape.multiple_of is None else multiples(shape)
+            return _less(written, tuple(text for taken in without for text in number_spellings(taken)))
         case StringShape():
             return _less(_bodies(shape), without)
     raise LanguageError(f"a {type(shape).__name__} is no scalar: it has no slot language")

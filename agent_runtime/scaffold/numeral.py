@@ -2,7 +2,7 @@
 
 A state is what still matters of the digits read so far: while the value may yet fall on either side of a
 bound, the digits themselves; afterwards only how many more may follow. That keeps `0..86399` at a dozen
-states. `multipleOf` adds the remainder.
+states. `multipleOf` of integers adds the remainder; that of other numbers is multiples.py.
 
 Values are finite sets of digits by decision: integers have at most 19 digits, numbers 20 significant ones
 (15 where an exclusive bound other than 0 stands, since beyond that two decimals can be one double). Declared
@@ -11,8 +11,8 @@ bounds that need more digits get them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 
@@ -161,6 +161,69 @@ def _alive(following: dict[int, _State | None]) -> dict[int, _State]:
     return {byte: state for byte, state in following.items() if state is not None}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """Least and greatest value; `None` is unbounded."""
+
+    low: Fraction | None
+    high: Fraction | None
+    is_low_open: bool = False
+    is_high_open: bool = False
+
+    @classmethod
+    def of(cls, shape: NumberShape) -> Bounds:
+        """The bounds as the schema writes them."""
+        return cls(
+            low=_exact(shape.minimum, -1),
+            high=_exact(shape.maximum, +1),
+            is_low_open=shape.is_minimum_exclusive,
+            is_high_open=shape.is_maximum_exclusive,
+        )
+
+    def mirrored(self) -> Bounds:
+        """The same for values of the other sign."""
+        return Bounds(
+            low=None if self.high is None else -self.high,
+            high=None if self.low is None else -self.low,
+            is_low_open=self.is_high_open,
+            is_high_open=self.is_low_open,
+        )
+
+    def first_integer(self) -> int | None:
+        """The least integer within."""
+        if self.low is None:
+            return None
+        return math.floor(self.low) + 1 if self.is_low_open else math.ceil(self.low)
+
+    def last_integer(self) -> int | None:
+        """The greatest integer within."""
+        if self.high is None:
+            return None
+        return math.ceil(self.high) - 1 if self.is_high_open else math.floor(self.high)
+
+    def scaled(self, factor: int) -> Bounds:
+        """The bounds in units of `1 / factor`."""
+        return replace(
+            self,
+            low=None if self.low is None else self.low * factor,
+            high=None if self.high is None else self.high * factor,
+        )
+
+    def magnitudes(self, *, is_integer: bool, excludes_zero: bool) -> _Interval:
+        """Those at or above zero."""
+        low = max(self.low, Fraction(0)) if self.low is not None else Fraction(0)
+        is_low_open = self.is_low_open and self.low is not None and self.low >= 0
+        high = self.high
+        if is_integer and high is not None:
+            high += 1  # and open: a half-open interval then holds exactly the integers of the closed one
+        return _Interval(
+            low=low,
+            high=high,
+            is_low_open=is_low_open or (excludes_zero and low == 0),
+            is_high_open=self.is_high_open or is_integer,
+        )
+
+
 def integers(shape: IntegerShape) -> ByteAutomaton:
     """Canonical JSON integers within inclusive bounds: no leading zeros, no `-0`, no exponent.
 
@@ -173,14 +236,11 @@ def integers(shape: IntegerShape) -> ByteAutomaton:
     low, high = shape.minimum, shape.maximum
     if step is not None and low is not None and high is not None and (high - low) // step <= MAX_MULTIPLES:
         first = -(-low // step) * step
-        return _constants(str(value) for value in range(first, high + 1, step))
-    digits = _digits_needed(INTEGER_DIGITS, low, high)
-    return _signed(
-        Fraction(low) if low is not None else None,
-        # One more, and open: a half-open interval then holds exactly the integers of the closed one.
-        Fraction(high + 1) if high is not None else None,
-        is_low_open=False,
-        is_high_open=True,
+        return from_words(str(value).encode() for value in range(first, high + 1, step))
+    bounds = Bounds(low=None if low is None else Fraction(low), high=None if high is None else Fraction(high))
+    digits = digits_needed(INTEGER_DIGITS, bounds)
+    return signed_decimals(
+        bounds,
         integer_digits=digits,
         total_digits=digits,
         fraction_digits=0,
@@ -193,139 +253,63 @@ def numbers(shape: NumberShape) -> ByteAutomaton:
     """JSON numbers within bounds: decimals, and exponent forms of whole decades inside the bounds.
 
     Decimals may end in zeros (`2.50`); `-0` and `-0.0` are left out; exponents are `e5`, `e-07`, `e+16`.
-    `multipleOf` is exact for steps a double holds exactly (2, 0.5, 0.25); other steps (0.01) need bounds
-    with at most `MAX_MULTIPLES` multiples between them, of which those are kept that binary division, as
-    validators do it, also calls multiples.
+    `multiple_of` is not looked at.
 
     Raises:
-        LanguageError: nothing satisfies the bounds, or `multipleOf` cannot be honoured exactly.
+        LanguageError: nothing satisfies the bounds.
     """
-    low, high = _exact(shape.minimum, -1), _exact(shape.maximum, +1)
-    if shape.multiple_of is not None:
-        return _multiples(shape, low, high)
-    is_distinct_needed = (shape.is_minimum_exclusive and bool(low)) or (
-        shape.is_maximum_exclusive and bool(high)
-    )
+    bounds = Bounds.of(shape)
+    is_distinct_needed = (bounds.is_low_open and bounds.low) or (bounds.is_high_open and bounds.high)
     total = DISTINCT_DIGITS if is_distinct_needed else NUMBER_DIGITS
-    digits = _digits_needed(total, low, high)
-    decimals = _signed(
-        low,
-        high,
-        is_low_open=shape.is_minimum_exclusive,
-        is_high_open=shape.is_maximum_exclusive,
+    digits = digits_needed(total, bounds)
+    decimals = signed_decimals(
+        bounds,
         integer_digits=digits,
         total_digits=max(total, digits),
         fraction_digits=total - 1,
         modulus=1,
         is_integer=False,
     )
-    suffixes = _exponent_suffixes(shape, low, high)
+    suffixes = {"": _decades(bounds), "-": _decades(bounds.mirrored())}
     if not any(suffixes.values()):
         return decimals
     return union(decimals, _exponent_forms(suffixes), what="the number's bounds")
 
 
-def _multiples(shape: NumberShape, low: Fraction | None, high: Fraction | None) -> ByteAutomaton:
-    step = Decimal(repr(shape.multiple_of))
-    if step <= 0:
-        raise LanguageError(f"multipleOf must be greater than 0, found {shape.multiple_of}")
-    is_exact = Fraction(step) == Fraction(shape.multiple_of or 0)
-    bounded = low is not None and high is not None and (high - low) / Fraction(step) <= MAX_MULTIPLES
-    if low is not None and high is not None and bounded:
-        return _constants(_multiples_between(shape, step, low, high))
-    if not is_exact:
-        raise LanguageError(
-            f"multipleOf {shape.multiple_of} is not a binary fraction, so validators round it: give minimum and "
-            f"maximum with at most {MAX_MULTIPLES} multiples between them, or use integers of the smaller unit"
-        )
-    exponent = step.normalize().as_tuple().exponent
-    places = max(0, -exponent) if isinstance(exponent, int) else 0
-    digits = _digits_needed(DISTINCT_DIGITS, low, high)
-    return _signed(
-        low,
-        high,
-        is_low_open=shape.is_minimum_exclusive,
-        is_high_open=shape.is_maximum_exclusive,
-        integer_digits=digits,
-        total_digits=digits + max(1, places),
-        fraction_digits=max(1, places),  # at least `5.0`, as Python writes a float
-        modulus=int(step * 10 ** max(1, places)),
-        is_integer=False,
-    )
-
-
-def _multiples_between(shape: NumberShape, step: Decimal, low: Fraction, high: Fraction) -> Iterator[str]:
-    interval = _Interval(
-        low=low, high=high, is_low_open=shape.is_minimum_exclusive, is_high_open=shape.is_maximum_exclusive
-    )
-    exponent = step.as_tuple().exponent
-    places = max(0, -exponent) if isinstance(exponent, int) else 0
-    first, last = -(-low // Fraction(step)), high // Fraction(step)
-    for count in range(int(first), int(last) + 1):
-        value = step * count
-        if Fraction(value) not in interval:
-            continue
-        short = f"{value.normalize() if value else Decimal(0):f}"
-        for text in dict.fromkeys((short, f"{value:.{max(1, places)}f}" if value else "0.0")):
-            number = float(text) if "." in text else int(text)
-            if _is_binary_multiple(number, shape.multiple_of):
-                yield text
-
-
-def _is_binary_multiple(number: float, step: float | None) -> bool:
-    """The test validators make: plain division of doubles, remainder of integers."""
-    if isinstance(step, float):
-        quotient = number / step
-        return int(quotient) == quotient
-    return step is not None and number % step == 0
-
-
-def _constants(texts: Iterator[str]) -> ByteAutomaton:
-    return from_words(text.encode() for text in texts)
-
-
-def _signed(
-    low: Fraction | None,
-    high: Fraction | None,
+def signed_decimals(
+    bounds: Bounds,
     *,
-    is_low_open: bool,
-    is_high_open: bool,
     integer_digits: int,
     total_digits: int,
     fraction_digits: int,
     modulus: int,
     is_integer: bool,
 ) -> ByteAutomaton:
-    """Magnitudes at or above zero, and a minus before those below; one automaton of both."""
+    """Decimals without exponent, of both signs; zero has none.
 
-    def magnitudes(interval: _Interval) -> _Magnitudes:
+    Args:
+        bounds: of the values.
+        integer_digits: most digits before the point.
+        total_digits: most digits in all, where there is a point.
+        fraction_digits: most digits after the point.
+        modulus: what the digits, read as one integer of `fraction_digits` places, must be a multiple of.
+        is_integer: no point at all.
+
+    Raises:
+        LanguageError: nothing lies within the bounds.
+    """
+
+    def magnitudes(side: Bounds, *, excludes_zero: bool) -> _Magnitudes:
         return _Magnitudes(
-            interval=interval,
+            interval=side.magnitudes(is_integer=is_integer, excludes_zero=excludes_zero),
             integer_digits=integer_digits,
             total_digits=total_digits,
             fraction_digits=fraction_digits,
             modulus=modulus,
         )
 
-    zero = Fraction(0)
-    positive = magnitudes(
-        _Interval(
-            low=max(low, zero) if low is not None else zero,
-            high=high,
-            is_low_open=is_low_open and low is not None and low >= 0,
-            is_high_open=is_high_open,
-        )
-    )
-    # Mirrored. Zero has no sign: the interval is open there. Integers have their upper bound one too high.
-    closest = zero if high is None or high > 0 else -high + (1 if is_integer else 0)
-    negative = magnitudes(
-        _Interval(
-            low=closest,
-            high=None if low is None else -low + (1 if is_integer else 0),
-            is_low_open=closest == 0 or (is_high_open and not is_integer),
-            is_high_open=is_integer or is_low_open,
-        )
-    )
+    positive = magnitudes(bounds, excludes_zero=False)
+    negative = magnitudes(bounds.mirrored(), excludes_zero=True)
 
     def step(state: _State) -> dict[int, _State]:
         if state == ("sign",):
@@ -343,28 +327,11 @@ def _signed(
     return explore(("sign",), step, is_final, what="the number's bounds")
 
 
-def _exponent_suffixes(
-    shape: NumberShape, low: Fraction | None, high: Fraction | None
-) -> dict[str, list[str]]:
-    """Per sign, the exponents whose whole decade lies inside the bounds, in every way they are written."""
-    negated = NumberShape(
-        is_minimum_exclusive=shape.is_maximum_exclusive, is_maximum_exclusive=shape.is_minimum_exclusive
-    )
-    return {
-        "": _decades(shape, low, high),
-        "-": _decades(negated, None if high is None else -high, None if low is None else -low),
-    }
-
-
-def _decades(shape: NumberShape, low: Fraction | None, high: Fraction | None) -> list[str]:
-    if high is not None and high <= 0:
+def _decades(bounds: Bounds) -> list[str]:
+    """The exponents whose whole decade lies within the bounds, in every way they are written."""
+    if bounds.high is not None and bounds.high <= 0:
         return []
-    interval = _Interval(
-        low=low if low is not None else Fraction(-1),
-        high=high,
-        is_low_open=shape.is_minimum_exclusive,
-        is_high_open=shape.is_maximum_exclusive,
-    )
+    interval = bounds.magnitudes(is_integer=False, excludes_zero=True)
     texts: list[str] = []
     for exponent in EXPONENTS:
         start = Fraction(10) ** exponent
@@ -414,7 +381,7 @@ def _exponent_forms(suffixes: dict[str, list[str]]) -> ByteAutomaton:
 
 
 def _exact(bound: float | None, side: int) -> Fraction | None:
-    """The bound as it is written in the schema; where doubles skip integers, the tighter of text and double."""
+    """The bound as it is written; where doubles skip integers, the tighter of text and double."""
     if bound is None:
         return None
     if isinstance(bound, int):
@@ -425,15 +392,12 @@ def _exact(bound: float | None, side: int) -> Fraction | None:
     return min(written, Fraction(bound)) if side > 0 else max(written, Fraction(bound))
 
 
-def _digits_needed(digits: int, *bounds: Fraction | int | None) -> int:
+def digits_needed(digits: int, bounds: Bounds) -> int:
     """At least `digits`, and one more than what the bound that excludes zero needs."""
-    low, high = bounds
-    for nearest in (
-        low if low is not None and low > 0 else None,
-        high if high is not None and high < 0 else None,
-    ):
-        if nearest is not None:
-            digits = max(digits, len(str(int(abs(nearest)))) + 1)
+    if bounds.low is not None and bounds.low > 0:
+        digits = max(digits, len(str(int(bounds.low))) + 1)
+    if bounds.high is not None and bounds.high < 0:
+        digits = max(digits, len(str(int(-bounds.high))) + 1)
     if digits > MAX_DIGITS:
         raise LanguageError(f"bounds of more than {MAX_DIGITS} digits cannot be decoded")
     return digits

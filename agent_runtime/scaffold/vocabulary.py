@@ -36,7 +36,7 @@ class TokenVocabulary:
 
     @classmethod
     def from_tokenizer(cls, tokenizer: Any) -> TokenVocabulary:
-        """Read a `transformers` fast tokenizer (or a `tokenizers.Tokenizer`), once: the result is kept with it.
+        """Read a `transformers` fast tokenizer or a `tokenizers.Tokenizer`; the result is kept with it.
 
         Raises:
             ConfigError: its decoder is neither byte-level nor byte-fallback, so token bytes are unknown.
@@ -115,8 +115,8 @@ def _token_reader(decoder: Any) -> Callable[[str], bytes]:
     if "ByteFallback" in kinds or "Metaspace" in kinds:
         return _sentencepiece_bytes
     raise ConfigError(
-        f"the tokenizer's decoder ({', '.join(sorted(kinds)) or 'none'}) does not say which bytes a token writes: "
-        "use a byte-level or byte-fallback tokenizer"
+        f"the tokenizer's decoder ({', '.join(sorted(kinds)) or 'none'}) does not say which bytes a token "
+        "writes: use a byte-level or byte-fallback tokenizer"
     )
 
 

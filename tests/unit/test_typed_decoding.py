@@ -34,6 +34,7 @@ SHAPES: tuple[Shape, ...] = (
     StringShape(patterns=("^a+1?$",)),
     StringShape(min_length=2, max_length=3),
     StringShape(max_length=1),
+    StringShape(max_length=0),
     IntegerShape(),
     IntegerShape(minimum=-12, maximum=21),
     IntegerShape(multiple_of=12),
@@ -77,9 +78,8 @@ def accepted(automaton: TokenAutomaton, budget: int, length: int) -> list[tuple[
     """Every token sequence that writes a value and ends in NULLs, by trying them all."""
     found = []
     for used in range(budget + 1):
-        for value in itertools.product(range(NULL), repeat=used):
-            if automaton.accepts(value):
-                found.append((*value, *[NULL] * (length - used)))
+        values = itertools.product(range(NULL), repeat=used)
+        found += [(*value, *[NULL] * (length - used)) for value in values if automaton.accepts(value)]
     return found
 
 
@@ -137,7 +137,9 @@ def test_n_best_are_the_first_of_all_in_order(problem: Problem, n: int) -> None:
         expected = ranked(problem, slot)[:n]
         scores = found.scores[slot].tolist()
         assert np.allclose(scores[: len(expected)], [score for score, _ in expected])
-        assert [tuple(ids) for ids in found.token_ids[slot].tolist()[: len(expected)]] == [s for _, s in expected]
+        assert [tuple(ids) for ids in found.token_ids[slot].tolist()[: len(expected)]] == [
+            s for _, s in expected
+        ]
         assert scores[len(expected) :] == [-math.inf] * (n - len(expected))
 
 

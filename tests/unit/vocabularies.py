@@ -5,10 +5,11 @@ from __future__ import annotations
 from agent_runtime.scaffold.vocabulary import TokenVocabulary
 
 _WORDS = (
-    " a", " true", " false", " null", " -", " 1", " 12", "true", "false", "null", "10", "12", "123", "000", "2024",
-    "-01", ".5", ".0", "e-", "a", "ab", "abc", " the", "hello", " world", "Paris", "\\n", '\\"', "\\u00", '",', '"}',
-    ' "', ' {"', '": ', ', "', " [", "]}", "}}", "é", "ü", "日本", "😀", " 😀", "@", ".com", "://", "https", "    ",
-    "-", "--", "T12", ":00", "Z", "+00", "0x", "celsius", ' "cel', "sius", "red", ' "red"', "1f", "cafe", "0001",
+    " a", " true", " false", " null", " -", " 1", " 12", "true", "false", "null", "10", "12", "123",
+    "000", "2024", "-01", ".5", ".0", "e-", "a", "ab", "abc", " the", "hello", " world", "Paris",
+    "\\n", '\\"', "\\u00", '",', '"}', ' "', ' {"', '": ', ', "', " [", "]}", "}}", "é", "ü", "日本",
+    "😀", " 😀", "@", ".com", "://", "https", "    ", "-", "--", "T12", ":00", "Z", "+00", "0x",
+    "celsius", ' "cel', "sius", "red", ' "red"', "1f", "cafe", "0001",
 )  # fmt: skip
 
 
