@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..messages import TokenLogprob
 from .program import Program
-from .sampling import Sampler
+from .sampling import Choice, Sampler
 from .tape import Rows, Tape
 from .view import BackboneView
 
@@ -36,28 +36,28 @@ def decode_text(
     view: BackboneView,
     tape: Tape,
     *,
-    ids: NDArray[np.int64],
+    stops: NDArray[np.int64],
     sampler: Sampler,
     max_length: int,
     words: WordStream,
     logits: Rows | None = None,
-    first_ids: NDArray[np.int64] | None = None,
+    first_stops: NDArray[np.int64] | None = None,
     call_bias: float = 0.0,
     top_logprobs: int | None = None,
 ) -> Program[Decoded]:
-    """Write words until one of the ending tokens among `ids`, a stop sequence, or the length limit.
+    """Write words until one of the tokens in `stops`, a stop sequence, or the length limit.
 
-    The ending token itself is not written to the tape.
+    The stopping token itself is not written to the tape.
 
     Args:
         view: the backbone's tokens.
         tape: ends where the words begin.
-        ids: the tokens that may be chosen.
-        sampler: chooses them.
+        stops: the tokens that may be chosen beside those that write text.
+        sampler: chooses the tokens.
         max_length: tokens on the tape at which to stop.
         words: takes the text and hands it out.
         logits: the row for the first token, where the caller has read everything on the tape.
-        first_ids: the tokens that may be chosen first, where they are others.
+        first_stops: the same for the first token, where they are others.
         call_bias: added to the logit of beginning a call in the midst of the words.
         top_logprobs: None for no log-probabilities, else how many alternatives come with each token.
     """
@@ -69,17 +69,15 @@ def decode_text(
         if call_bias:
             logits = logits.copy()
             logits[view.call_open] += call_bias
-        allowed = ids if first_ids is None else first_ids
-        first_ids = None
-        choice = sampler.choose(logits, allowed)
+        allowed = stops if first_stops is None else first_stops
+        first_stops = None
+        choice = sampler.choose(logits, view.text_ids, allowed)
         found = _ending_of(view, choice.token_id)
         if found is not None:
             ending = found
             break
         if top_logprobs is not None:
-            logprobs.append(
-                _token_logprob(view, logits, allowed, choice.token_id, choice.logprob, top_logprobs)
-            )
+            logprobs.append(_token_logprob(view, logits, allowed, choice, top_logprobs))
         tape.write((choice.token_id,))
         logits = None
         if words.feed(view.bytes_of((choice.token_id,))):
@@ -98,14 +96,15 @@ def _ending_of(view: BackboneView, token_id: int) -> Ending | None:
 
 
 def _token_logprob(
-    view: BackboneView, logits: Rows, ids: NDArray[np.int64], token_id: int, logprob: float, num_top: int
+    view: BackboneView, logits: Rows, stops: NDArray[np.int64], choice: Choice, num_top: int
 ) -> TokenLogprob:
+    ids = np.concatenate([view.text_ids, stops])
     scores = logits[ids]
     best = np.argsort(-scores, kind="stable")[:num_top]
     # The chosen token's own log-probability fixes the scale of the others.
-    shift = logprob - float(logits[token_id])
+    shift = choice.logprob - float(logits[choice.token_id])
     top = tuple((_shown(view, int(ids[at])), float(scores[at]) + shift) for at in best)
-    return TokenLogprob(token=_shown(view, token_id), logprob=logprob, top=top)
+    return TokenLogprob(token=_shown(view, choice.token_id), logprob=choice.logprob, top=top)
 
 
 def _shown(view: BackboneView, token_id: int) -> str:

@@ -54,7 +54,7 @@ class Sampler:
             ids: tokens that go on.
             ending: tokens that end the slot; their joint probability is reported.
         """
-        going, stopping = logits[ids], logits[ending]
+        going, stopping = _taken(logits, ids), logits[ending]
         top = max(_top(going), _top(stopping))
         if not math.isfinite(top):
             going, stopping = _finite(going), _finite(stopping)
@@ -87,6 +87,13 @@ class Sampler:
         cumulative = np.cumsum(weights[order])
         kept = int(np.searchsorted(cumulative, self._sampling.top_p * cumulative[-1])) + 1
         return int(order[_position(cumulative[:kept], self._generator.random())])
+
+
+def _taken(logits: NDArray[np.float32], ids: NDArray[np.int64]) -> NDArray[np.float32]:
+    """The scores of some ids; a run of ids, as a vocabulary's text tokens are, is not copied."""
+    if len(ids) and ids[-1] - ids[0] == len(ids) - 1:
+        return logits[ids[0] : ids[-1] + 1]
+    return logits[ids]
 
 
 def _top(scores: NDArray[np.float32]) -> float:

@@ -162,7 +162,7 @@ class _TurnWriter:
             decoded = yield from decode_text(
                 view,
                 tape,
-                ids=view.thought_ids,
+                stops=view.thought_end_ids,
                 sampler=self._sampler,
                 max_length=limit,
                 words=words,
@@ -193,8 +193,8 @@ class _TurnWriter:
                 view,
                 self._tape,
                 # The first token was decided not to begin a call.
-                ids=view.answer_or_call_ids if may_call else view.answer_ids,
-                first_ids=view.answer_ids,
+                stops=view.end_or_call_ids if may_call else view.end_ids,
+                first_stops=view.end_ids,
                 sampler=self._sampler,
                 max_length=self._max_length,
                 words=words,

@@ -43,14 +43,14 @@ class BackboneView:
     text_ids: NDArray[np.int64]
     """Tokens that may stand in a text: those that write bytes."""
 
-    answer_ids: NDArray[np.int64]
-    """`text_ids` and the ends."""
+    end_ids: NDArray[np.int64]
+    """What may end an answer: the ends of a reply."""
 
-    answer_or_call_ids: NDArray[np.int64]
-    """`answer_ids` and the beginning of a call."""
+    end_or_call_ids: NDArray[np.int64]
+    """What may end words before a call: `end_ids` and the beginning of a call."""
 
-    thought_ids: NDArray[np.int64]
-    """`text_ids` and the end of a thought."""
+    thought_end_ids: NDArray[np.int64]
+    """What may end a thought; empty where the format has no control token for it."""
 
     @classmethod
     def from_tokenizer(
@@ -79,7 +79,6 @@ class BackboneView:
         text_ids = np.array([i for i in range(size) if vocabulary.tokens[i] and i not in controls], np.int64)
         if not len(text_ids):
             raise ConfigError("the tokenizer has no token that writes text: use the backbone's own tokenizer")
-        answer_ids = np.union1d(text_ids, np.array(list(ends), np.int64))
         return cls(
             vocabulary=vocabulary,
             encoder=encoder,
@@ -94,11 +93,9 @@ class BackboneView:
             reasoning_close=reasoning_close,
             think_close=think_close,
             text_ids=text_ids,
-            answer_ids=answer_ids,
-            answer_or_call_ids=np.union1d(answer_ids, np.array([call_open], np.int64)),
-            thought_ids=np.union1d(
-                text_ids, np.array([] if think_close is None else [think_close], np.int64)
-            ),
+            end_ids=np.array(sorted(ends), np.int64),
+            end_or_call_ids=np.array(sorted((*ends, call_open)), np.int64),
+            thought_end_ids=np.array([] if think_close is None else [think_close], np.int64),
         )
 
     def encode(self, text: str) -> Ids:

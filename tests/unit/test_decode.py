@@ -31,7 +31,7 @@ def decoded(
     program = decode_text(
         VIEW,
         tape,
-        ids=options.pop("ids", VIEW.answer_ids),
+        stops=options.pop("stops", VIEW.end_ids),
         sampler=Sampler(sampling or Sampling()),
         max_length=len(PROMPT) + max_tokens,
         words=WordStream(pieces.append, stop=stop),
@@ -79,7 +79,7 @@ def test_control_tokens_are_never_words() -> None:
 
 def test_a_call_may_begin_among_the_words_but_not_first() -> None:
     outcome, _ = decoded(
-        saying("Let me see.", VIEW.call_open), ids=VIEW.answer_or_call_ids, first_ids=VIEW.answer_ids
+        saying("Let me see.", VIEW.call_open), stops=VIEW.end_or_call_ids, first_stops=VIEW.end_ids
     )
 
     assert (outcome.text, outcome.ending) == ("Let me see.", "call")
