@@ -20,6 +20,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import AgentRuntimeError
@@ -590,7 +591,7 @@ def _sorted_members(automaton: TokenAutomaton) -> _Members:
     )
 
 
-def _table_of(automaton: TokenAutomaton, is_counted: bool) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def _table_of(automaton: TokenAutomaton, is_counted: bool) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
     if is_counted:
         table, is_final, _ = automaton.expanded(max_states=MAX_EXPANDED_STATES)
         return table, is_final

@@ -74,12 +74,12 @@ class TokenAutomaton:
     @property
     def num_classes(self) -> int:
         """K, the dead class included."""
-        return self.next.shape[1]
+        return int(self.next.shape[1])
 
     @property
     def highest_count(self) -> int:
         """N. Without `max_length`, counts stay at `min_length` once they are there."""
-        return self.min_tokens_to_accept.shape[1] - 1
+        return int(self.min_tokens_to_accept.shape[1]) - 1
 
     @property
     def is_counted(self) -> bool:

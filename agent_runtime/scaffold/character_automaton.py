@@ -209,8 +209,9 @@ def _encoded(automaton: _CharacterAutomaton, *, what: str) -> ByteAutomaton:
         state, node, ahead = place
         return targets_of(automaton.rows[state], root) if state >= 0 else targets_of(dict(ahead), node)
 
+    start: _Place = (0, -1, ())
     found = explore(
-        (0, -1, ()),
+        start,
         step,
         lambda place: place[0] >= 0 and automaton.is_final[place[0]],
         is_boundary=lambda place: place[0] >= 0,

@@ -179,7 +179,7 @@ def grammar_of(schema: str, *, leading_space: bool) -> str:
     tagged = json.loads(schema)
     body = json.dumps({**tagged, "x-guidance": options} if isinstance(tagged, dict) else tagged)
     start = 'start: " " value' if leading_space else "start: value"
-    return llguidance.LLMatcher.grammar_from_lark(f"{start}\nvalue: %json {body}\n")
+    return str(llguidance.LLMatcher.grammar_from_lark(f"{start}\nvalue: %json {body}\n"))
 
 
 def refusal_of(schema: Any) -> str | None:

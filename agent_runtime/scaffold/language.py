@@ -29,7 +29,7 @@ from .numeral import integers, number_spellings, numbers
 from .pattern import counted_pattern, parse_pattern
 from .shape import ConstantsShape, IntegerShape, NumberShape, Shape, StringShape
 
-__all__ = ["Language", "LanguageError", "language_of"]
+__all__ = ["Language", "LanguageError", "forget_languages", "language_of", "refusal_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,22 @@ def language_of(shape: Shape, *, leading_space: bool = False, without: Iterable[
         sorted({text.strip(" ") if not isinstance(shape, StringShape) else text for text in without})
     )
     return _cached_language(_ByText(shape), spaced, excluded)
+
+
+def refusal_of(shape: Shape) -> str | None:
+    """Why no slot can hold a scalar shape exactly, or None if one can; asked when a tool is bound.
+
+    What is refused here may still be decoded under a grammar.
+    """
+    is_free = isinstance(shape, StringShape) and not (shape.patterns or shape.format or shape.max_length)
+    is_plain = isinstance(shape, NumberShape | IntegerShape) and shape.multiple_of is None
+    if isinstance(shape, ConstantsShape) or is_free or is_plain:
+        return None  # certain without looking
+    try:
+        language_of(shape)
+    except LanguageError as error:
+        return error.reason
+    return None
 
 
 def forget_languages() -> None:

@@ -169,11 +169,12 @@ class _Masks:
         automaton = self._automaton
         targets = automaton.next[state]
         after = count + automaton.lengths[state]
-        is_alive = targets >= 0
+        is_alive: NDArray[np.bool_] = targets >= 0
         if automaton.max_length is not None:
             is_alive &= after <= automaton.highest_count
         after = np.minimum(after, automaton.highest_count)
-        return is_alive & (automaton.min_tokens_to_accept[targets, after] < left)
+        is_alive &= automaton.min_tokens_to_accept[targets, after] < left
+        return is_alive
 
     def _of_classes(self, is_allowed: NDArray[np.bool_]) -> tuple[Mask, int | None]:
         key = is_allowed.tobytes()

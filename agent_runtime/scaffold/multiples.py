@@ -165,7 +165,8 @@ def _looked_up(double: float, scaled: int, places: int, window: int, bounds: Bou
                 return bool(endings[sign][value][0])
         return False
 
-    return explore(("sign",), step, is_final, what="multipleOf within the bounds")
+    start: _State = ("sign",)
+    return explore(start, step, is_final, what="multipleOf within the bounds")
 
 
 def _endings(

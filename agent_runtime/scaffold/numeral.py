@@ -324,7 +324,8 @@ def signed_decimals(
     def is_final(state: _State) -> bool:
         return state != ("sign",) and (positive if state[0] == "+" else negative).is_final(state[1:])
 
-    return explore(("sign",), step, is_final, what="the number's bounds")
+    start: _State = ("sign",)
+    return explore(start, step, is_final, what="the number's bounds")
 
 
 def _decades(bounds: Bounds) -> list[str]:
@@ -377,7 +378,8 @@ def _exponent_forms(suffixes: dict[str, list[str]]) -> ByteAutomaton:
     def is_final(state: _State) -> bool:
         return len(state) == 2 and state[1] in whole.get(str(state[0]), ())
 
-    return explore(("sign",), step, is_final, what="the number's bounds")
+    start: _State = ("sign",)
+    return explore(start, step, is_final, what="the number's bounds")
 
 
 def _exact(bound: float | None, side: int) -> Fraction | None:

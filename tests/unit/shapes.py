@@ -104,8 +104,12 @@ def schema_of(shape: Shape) -> dict[str, Any]:
                 {low: shape.minimum, high: shape.maximum, "multipleOf": shape.multiple_of}
             )
         case StringShape():
-            found = {"minLength": shape.min_length, "maxLength": shape.max_length, "format": shape.format}
-            return {"type": "string", "allOf": [{"pattern": one} for one in shape.patterns]} | _given(found)
+            limits: dict[str, Any] = {
+                "minLength": shape.min_length,
+                "maxLength": shape.max_length,
+                "format": shape.format,
+            }
+            return {"type": "string", "allOf": [{"pattern": one} for one in shape.patterns]} | _given(limits)
     raise AssertionError(shape)
 
 

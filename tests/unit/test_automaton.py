@@ -243,7 +243,7 @@ def test_prefixes_of_a_vocabulary_form_a_tree() -> None:
     assert tree.levels[-1] == len(tree.parent)
 
 
-SCALE_SHAPES = {
+SCALE_SHAPES: dict[str, Shape] = {
     "true": ConstantsShape(values=(True, False)),
     "-90071": IntegerShape(),
     "0.125": NumberShape(minimum=0),

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from agent_runtime.scaffold.language import LanguageError, language_of
+from agent_runtime.scaffold.language import LanguageError, language_of, refusal_of
 from agent_runtime.scaffold.shape import ConstantsShape, IntegerShape, NumberShape, ObjectShape, StringShape
 
 from .shapes import FORMATS, PATTERNS, integers, numbers, schema_of
@@ -317,3 +317,10 @@ def test_hostile_patterns_are_refused_before_they_grow(pattern: str) -> None:
 def test_shapes_without_values_are_refused(shape: Any, reason: str) -> None:
     with pytest.raises(LanguageError, match=reason):
         language_of(shape)
+
+
+def test_what_no_slot_can_hold_is_known_when_a_tool_is_bound() -> None:
+    assert refusal_of(StringShape(patterns=(".*a.{30}$",))) is not None
+    assert refusal_of(StringShape(format="colour")) is not None
+    for shape in (StringShape(), StringShape(patterns=("^a+$",)), IntegerShape(multiple_of=7), NumberShape()):
+        assert refusal_of(shape) is None

@@ -192,7 +192,7 @@ def test_log_z_teaches_the_head_to_write_valid_values(is_capturable: bool) -> No
     packed = PackedAutomata.pack([automaton], [3], is_capturable=is_capturable)
     logits = torch.zeros((1, 3, len(TOKENS)), requires_grad=True)
 
-    (-forward_backward(logits.log_softmax(-1), packed, NULL).log_z.sum()).backward()
+    (-forward_backward(logits.log_softmax(-1), packed, NULL).log_z.sum()).backward()  # type: ignore[no-untyped-call]  # torch
 
     assert logits.grad is not None
     assert torch.isfinite(logits.grad).all()
