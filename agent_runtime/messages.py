@@ -177,7 +177,9 @@ def read_messages(messages: str | Sequence[Mapping[str, Any] | Message]) -> tupl
 
 def _read_message(message: Mapping[str, Any], index: int) -> Message:
     if not isinstance(message, Mapping):
-        raise MessageError(f"expected a dict with 'role' and 'content', found {type(message).__name__}", index=index)
+        raise MessageError(
+            f"expected a dict with 'role' and 'content', found {type(message).__name__}", index=index
+        )
     role = message.get("role")
     if role == "developer":  # OpenAI's newer name for the same thing
         role = "system"
@@ -225,7 +227,9 @@ def _read_part(part: Any, index: int) -> str:
     if isinstance(part, Mapping) and part.get("type") == "text" and isinstance(part.get("text"), str):
         return str(part["text"])
     kind = part.get("type") if isinstance(part, Mapping) else type(part).__name__
-    raise MessageError(f"content parts must be text, found {kind!r}: this backbone reads text only", index=index)
+    raise MessageError(
+        f"content parts must be text, found {kind!r}: this backbone reads text only", index=index
+    )
 
 
 def _read_call(call: Any, index: int, number: int) -> ToolCall:
@@ -250,7 +254,9 @@ def _read_arguments(body: Mapping[str, Any], index: int, number: int) -> dict[st
         try:
             arguments = json.loads(arguments or "{}")
         except json.JSONDecodeError as error:
-            raise MessageError(f"tool_calls[{number}] arguments are not JSON: {error}", index=index) from error
+            raise MessageError(
+                f"tool_calls[{number}] arguments are not JSON: {error}", index=index
+            ) from error
     if not isinstance(arguments, Mapping):
         raise MessageError(
             f"tool_calls[{number}] arguments must be an object, found {type(arguments).__name__}", index=index
