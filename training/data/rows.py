@@ -293,6 +293,11 @@ def build_example(
         read.append({"role": role, "content": content.strip(), **({"tool_calls": calls} if calls else {})})
     while read and read[-1]["role"] != "assistant":
         read.pop()
+    for before, message in zip([None, *read], read, strict=False):
+        if message["role"] == "tool" and (
+            before is None or not (before["role"] == "tool" or "tool_calls" in before)
+        ):
+            raise RowError("a tool result without a call before it")
     if not any(message["role"] == "user" for message in read):
         raise RowError("no user message before an assistant message")
     if any(

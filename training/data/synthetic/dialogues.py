@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from . import replies, requests
 from . import words as w
@@ -14,6 +13,7 @@ from .grammar import ParameterRule
 from .kinds import Piece
 from .naming import content_words, humanise
 from .offering import Split, draw_action, offer
+from .results import make_result, plain_value
 from .tools import DrawnTool, draw_tool
 
 
@@ -30,84 +30,6 @@ def chat(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
         reply = answer.format(*fact)
     talk.say("assistant", reply)
     return [draw_tool(draw, draw_action(draw, split)) for _ in range(draw.between(0, 3))], talk
-
-
-def _number(draw: Draw) -> float:
-    return draw.pick(
-        (draw.between(1, 99), draw.between(100, 99999), round(draw.random() * 900, draw.between(1, 3)))
-    )
-
-
-def _plain(draw: Draw) -> Any:
-    return draw.pick(
-        (
-            _number(draw),
-            f"{draw.pick(w.ADJECTIVES)} {draw.pick(w.NOUNS)}",
-            draw.pick(w.NOUNS),
-            draw.pick(w.CITIES),
-            draw.pick(w.FIRST_NAMES),
-            draw.today.isoformat(),
-            f"{draw.between(0, 23):02d}:{draw.between(0, 59):02d}",
-        )
-    )
-
-
-def make_result(draw: Draw, tool: DrawnTool) -> tuple[Any, str]:
-    """What a tool may return, and the sentence that reports it."""
-    thing = draw.pick(tool.action.said_objects) if tool.action.said_objects else tool.action.object
-    subject = thing.split(" ", 1)[1] if thing.startswith(("the ", "a ", "an ", "my ")) else thing
-    if tool.action.family == "calc":
-        value = _number(draw)
-        payload: Any = draw.pick(
-            (
-                value,
-                {"result": value},
-                {"value": value},
-                {"_".join(content_words(subject)[:2]) or "result": value},
-                {"answer": value},
-            )
-        )
-        return payload, draw.pick(
-            (
-                f"The {subject} is {value}.",
-                f"It is {value}.",
-                f"The result is {value}.",
-                f"That gives {value}.",
-            )
-        )
-    if tool.action.family == "search" and draw.chance(0.75):
-        found = [
-            str(_plain(draw))
-            if draw.chance(0.3)
-            else draw.pick(w.COMPANIES + w.RESTAURANTS + w.HOTELS + w.BOOKS)
-            for _ in range(draw.between(1, 3))
-        ]
-        if draw.chance(0.1):
-            return {"results": []}, draw.pick(
-                ("I found nothing.", "There are no results.", "Nothing was found.")
-            )
-        listed = ", ".join(found[:-1]) + (" and " if len(found) > 1 else "") + found[-1]
-        return draw.pick(
-            ({"results": found}, found, {"items": [{"name": name} for name in found]})
-        ), draw.pick((f"I found {listed}.", f"Here is what I found: {listed}.", f"There is {listed}."))
-    if tool.action.family in ("get", "search"):
-        keys = draw.sample(w.NOUNS, draw.between(1, 3))
-        payload = {key: _plain(draw) for key in keys}
-        told = ", ".join(f"the {humanise(key)} is {value}" for key, value in payload.items())
-        return payload, told[0].upper() + told[1:] + "."
-    reference = f"{draw.pick('ABCDEFGH')}{draw.between(100, 99999)}"
-    key = draw.pick(("id", "reference", "confirmation"))
-    if draw.chance(0.3):
-        return draw.pick((True, {"success": True}, "OK", {"status": "ok"})), draw.pick(
-            ("Done.", "That worked.", "All set.", "It is done.")
-        )
-    return {"status": draw.pick(("ok", "success", "confirmed", "done")), key: reference}, draw.pick(
-        (
-            f"Done, the {key} is {reference}.",
-            f"That worked. The {key} is {reference}.",
-            f"All set, {key} {reference}.",
-        )
-    )
 
 
 def _say_result(draw: Draw, talk: Conversation, tool: DrawnTool) -> None:
@@ -253,7 +175,7 @@ def chain(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
     value = then[taken.name][0]
     payload = {key: value}
     if draw.chance(0.5):
-        payload = {draw.pick(("status", "state")): "ok", **payload, draw.pick(w.NOUNS): _plain(draw)}
+        payload = {draw.pick(("status", "state")): "ok", **payload, draw.pick(w.NOUNS): plain_value(draw)}
     talk.say("tool", json.dumps(payload, ensure_ascii=False))
     talk.found(f"1:{taken.name}", value if isinstance(value, str) else json.dumps(value))
     talk.call([(second, then)], first=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, NamedTuple
 
 from . import questions
@@ -282,11 +283,17 @@ def open_request(
     thing = draw.pick(action.said_objects) if action.said_objects and draw.chance(0.85) else action.object
     if action.family in ("calc", "get") and draw.chance(0.5):
         before, _, after = draw.pick(QUESTIONS).partition("{thing}")
-        if thing.endswith("s") and not thing.endswith("ss"):
+        if _is_plural(thing):
             before = before.replace("What is", "What are").replace("What's", "What are")
         return Opening([before + thing], after)
     verb = "look for" if tool.verb == "search" else draw.pick(action.verbs) if draw.chance(0.4) else tool.verb
     return _goal(draw, f"{verb} {thing}")
+
+
+def _is_plural(thing: str) -> bool:
+    """Whether the head noun is: "the roots of an equation", "flights"."""
+    head = re.split(r" (?:of|for|in|on|from|to|with|about) ", thing, maxsplit=1)[0]
+    return head.endswith("s") and not head.endswith(("ss", "us", "is"))
 
 
 def _goal(draw: Draw, goal: str) -> Opening:
