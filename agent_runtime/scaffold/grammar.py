@@ -148,12 +148,23 @@ class GrammarMatcher:
             )
         else:
             closing = [i for i in candidates if tokens[i] == b'"' and not self._is_escaped]
-            # A pattern may forbid the quote here. Any walk that is random enough comes to where it does not.
-            chosen = closing[0] if closing else random.Random(len(self._taken)).choice(candidates or [None])
+            chosen = closing[0] if closing else self._wandering(candidates)
         only = np.zeros(len(self._vocabulary), np.bool_)
         if chosen is not None:
             only[chosen] = True
         return only
+
+    def _wandering(self, candidates: list[int]) -> int | None:
+        """A token inside a string that may not end here (a pattern, a length): a random walk ends where it may.
+
+        Single bytes, and every other time no letters: what a pattern waits for is rarely one more letter.
+        """
+        tokens = self._vocabulary.tokens
+        single = [index for index in candidates if len(tokens[index]) == 1]
+        marks = [index for index in single if not tokens[index].isalpha()]
+        randomness = random.Random(len(self._taken))
+        pool = marks if marks and randomness.random() < 0.5 else single or candidates
+        return randomness.choice(pool) if pool else None
 
     def _scan(self, token: bytes) -> None:
         for byte in token:
@@ -170,6 +181,10 @@ class GrammarMatcher:
                 self._depth += 1
             elif byte in b"}]":
                 self._depth -= 1
+
+
+def _rank(token: bytes) -> int:
+    return _WAY_OUT.get(token[0], _LAST)
 
 
 @lru_cache(maxsize=256)

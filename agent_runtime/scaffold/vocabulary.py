@@ -92,7 +92,7 @@ _by_tokenizer: weakref.WeakKeyDictionary[Any, TokenVocabulary] = weakref.WeakKey
 
 
 def _read(cls: type[TokenVocabulary], tokenizer: Any, backend: Any) -> TokenVocabulary:
-    to_bytes = _token_reader(json.loads(backend.to_str()).get("decoder"))
+    to_bytes = _token_reader(json.loads(backend.decoder.__getstate__()) if backend.decoder else None)
     size = max(backend.get_vocab(with_added_tokens=True).values()) + 1
     added = set(backend.get_added_tokens_decoder())
     tokens = [b""] * size

@@ -7,12 +7,14 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from agent_runtime.scaffold.language import LanguageError, language_of, refusal_of
 from agent_runtime.scaffold.shape import ConstantsShape, IntegerShape, NumberShape, ObjectShape, StringShape
+from tests.shared_data import shared
 
 from .shapes import FORMATS, PATTERNS, integers, numbers, schema_of
 
@@ -224,6 +226,23 @@ def test_formats_accept_what_people_write_and_nothing_a_validator_refuses(name: 
         assert is_valid({"type": "string", "format": name}, text), text
     for text in WRONG[name]:
         assert not language.accepts(body(text)), text
+
+
+def test_nothing_the_json_schema_test_suite_calls_invalid_is_accepted() -> None:
+    packed = shared("schemas/json-schema-test-suite/draft2020-12.jsonl.zst").read_bytes()
+    seen = 0
+    for line in zstandard.ZstdDecompressor().stream_reader(packed).read().splitlines():
+        group = json.loads(line)
+        schema = group["schema"]
+        if "/format/" not in group["file"] or schema.get("format") not in FORMATS:
+            continue
+        language = language_of(StringShape(format=schema["format"]))
+        for test in group["tests"]:
+            text = test["data"]
+            if isinstance(text, str) and not test["valid"] and not re.search("[\ud800-\udfff]", text):
+                seen += 1
+                assert not language.accepts(body(text)), (schema["format"], text)
+    assert seen > 50
 
 
 @given(st.integers(0, (date.max - date.min).days))

@@ -175,6 +175,16 @@ def test_grammar_values_end_and_validate_whatever_is_drawn(schema: dict[str, obj
         Draft202012Validator(schema).validate(json.loads(matcher.text))
 
 
+def test_a_grammar_value_past_its_budget_ends_soon() -> None:
+    schema = {"type": "string", "pattern": "^[a-z]+@[a-z]+[.][a-z]{2}$"}
+    matcher = matcher_for(GrammarShape(schema=schema), VOCABULARY, budget=1)
+
+    taken = written(matcher, seed=0, end_probability=0.0)
+
+    assert len(taken) < 60
+    assert Draft202012Validator(schema).is_valid(json.loads(matcher.text))
+
+
 def test_grammar_refused_by_llguidance_says_why() -> None:
     with pytest.raises(LanguageError, match="llguidance refuses the schema"):
         matcher_for(GrammarShape(schema={"type": "string", "pattern": "(?=a)b\\b"}), VOCABULARY)
