@@ -27,6 +27,7 @@ from transformers import SmolLM3Config, SmolLM3ForCausalLM, StaticCache
 
 from agent_runtime.engine.forward import Chunk, LeanForward
 from agent_runtime.engine.key_values import KeyValueSlab
+from agent_runtime.engine.same_rows import find_batch_rule
 from agent_runtime.engine.weights import FileWeights
 
 SHAPES = {
@@ -47,16 +48,25 @@ class Peer:
     read: Callable[[list[int], int], Any]
 
 
-def ours(forward: LeanForward, max_tokens: int) -> Peer:
+def ours(forward: LeanForward, width: int, max_tokens: int) -> Peer:
     """Our forward, in the blocks and batches the scheduler makes."""
     slab = KeyValueSlab(forward.key_value_shape, max_tokens)
+    rule = find_batch_rule(
+        forward.try_rows,
+        width,
+        forward.dtype,
+        forward.device,
+        block_tokens=BLOCK_TOKENS,
+        max_rows=MAX_ROWS,
+    )
 
     def read(token_ids: list[int], at: int) -> Any:
         with torch.inference_mode():
             chunks = list(blocks(slab, token_ids, at))
             for first in range(0, len(chunks), MAX_ROWS // BLOCK_TOKENS):
-                hidden = forward(chunks[first : first + MAX_ROWS // BLOCK_TOKENS])
-            return forward.logits(hidden)
+                together = chunks[first : first + MAX_ROWS // BLOCK_TOKENS]
+                hidden = forward(together, with_padding=rule.with_padding)
+            return forward.logits(hidden)[:1]
 
     return Peer("ours", lambda: None, read)
 
@@ -167,7 +177,7 @@ def main() -> None:
                         dtype=dtype,
                         device=torch.device("cpu"),
                     )
-            peer = ours(forward, max_tokens)
+            peer = ours(forward, model.config.hidden_size, max_tokens)
             if options.profile:
                 profile(peer, prompt, options.decoded)
                 continue

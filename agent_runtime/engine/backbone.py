@@ -176,11 +176,9 @@ class Backbone:
 
         The caller keeps to `batch_rule`.
         """
-        rule = self.batch_rule
         num_rows = sum(len(chunk.token_ids) for chunk in chunks)
-        is_padded = bool(rule.padded_rows) and num_rows <= rule.padded_rows  # type: ignore[operator]
         with torch.inference_mode(), self._threads.for_rows(num_rows):
-            hidden = self._forward(chunks, num_rows=rule.padded_rows or 0 if is_padded else 0)
+            hidden = self._forward(chunks, with_padding=self.batch_rule.with_padding)
             if not len(hidden):
                 return [None] * len(chunks)
             logits = self._forward.logits(hidden)

@@ -8,8 +8,7 @@ layers give each row the same bits; `same_rows.py` finds out whether they do.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,8 +23,10 @@ from .rotary import RotaryTables, head_size_of
 from .weights import Weights
 
 # On the CPU two matrix products and a softmax beat torch's fused attention, which computes in float32
-# inside: in float32 always, in bfloat16 from about this many query rows per key head (2.2 times at 192).
-_MIN_MATMUL_ROWS = {torch.float32: 1, torch.bfloat16: 32}
+# inside: in float32 always, in bfloat16 from about this many queries (2.2 times at 64, measured). A bfloat16
+# kernel is made and kept for every shape that occurs, so they are used only where both lengths are
+# multiples of this.
+_BFLOAT16_STEP = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +92,9 @@ class LeanForward:
         self._group = self._num_heads // self._num_kv_heads
         self._scale = self._head_size**-0.5
         self._epsilon: float = config.rms_norm_eps
-        self._min_matmul_rows: float = (
-            _MIN_MATMUL_ROWS.get(dtype, math.inf) if device.type == "cpu" else math.inf
-        )
+        self._matmul_step = {torch.float32: 1, torch.bfloat16: _BFLOAT16_STEP}.get(dtype, 0)
+        if device.type != "cpu":
+            self._matmul_step = 0
         self._rotary = RotaryTables(config, length=max_positions, dtype=dtype, device=device)
         self._embedding = weights.tensor("model.embed_tokens.weight")
         self._layers = [
@@ -119,17 +120,19 @@ class LeanForward:
         """Next-token scores of hidden states, (rows, vocab), float32 on the CPU."""
         return self._head(hidden).to(device="cpu", dtype=torch.float32)
 
-    def __call__(self, chunks: Sequence[Chunk], *, num_rows: int = 0) -> Tensor:
+    def __call__(
+        self, chunks: Sequence[Chunk], *, with_padding: Callable[[int], int] = lambda num_rows: num_rows
+    ) -> Tensor:
         """Read the chunks: write their keys and values, return the wanted hidden states in order.
 
         Args:
             chunks: of any conversations; chunks of the same one must be in order.
-            num_rows: rows are padded up to this many, for kernels whose bits depend on it.
+            with_padding: how many rows to compute where so many are needed.
 
         Returns:
             (wanted rows of all chunks and then padding, hidden), after the last norm.
         """
-        hidden, cosines, sines = self._embed(chunks, num_rows)
+        hidden, cosines, sines = self._embed(chunks, with_padding)
         views, start = [], 0
         for chunk in chunks:
             views.append(_ChunkViews(chunk, start, self._group, len(chunk.token_ids)))
@@ -144,7 +147,7 @@ class LeanForward:
             if number == last:
                 # Behind the last layer's keys and values only the wanted rows matter.
                 if any(chunk.num_wanted < len(chunk.token_ids) for chunk in chunks):
-                    hidden, projected, views = self._keep_wanted(chunks, hidden, projected, num_rows)
+                    hidden, projected, views = self._keep_wanted(chunks, hidden, projected, with_padding)
                 if not views:
                     return hidden
             hidden = hidden + layer.attention_output(self._attend(projected, views, number))
@@ -189,9 +192,11 @@ class LeanForward:
         gate, up = layer.gate_up(normed).chunk(2, -1)
         return hidden + layer.down(functional.silu(gate).mul_(up))
 
-    def _embed(self, chunks: Sequence[Chunk], num_rows: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _embed(
+        self, chunks: Sequence[Chunk], with_padding: Callable[[int], int]
+    ) -> tuple[Tensor, Tensor, Tensor]:
         token_ids = [token for chunk in chunks for token in chunk.token_ids]
-        padding = max(0, num_rows - len(token_ids))
+        padding = with_padding(len(token_ids)) - len(token_ids)
         token_ids += [0] * padding
         hidden = functional.embedding(torch.tensor(token_ids, device=self.device), self._embedding)
         if len(chunks) == 1 and not padding:
@@ -233,7 +238,8 @@ class LeanForward:
         keys, values = view.keys[layer], view.values[layer]
         stacked = queries.view(num_queries, kv_heads, group, self._head_size).transpose(0, 1)
         stacked = stacked.reshape(kv_heads, rows, self._head_size)
-        if rows >= self._min_matmul_rows:
+        step = self._matmul_step
+        if step and num_queries % step == 0 and keys.shape[1] % step == 0:
             if view.mask is None:
                 scores = torch.bmm(stacked * self._scale, keys.transpose(1, 2))
             else:
@@ -251,7 +257,7 @@ class LeanForward:
         return read.reshape(num_queries, -1)
 
     def _keep_wanted(
-        self, chunks: Sequence[Chunk], hidden: Tensor, projected: Tensor, num_rows: int
+        self, chunks: Sequence[Chunk], hidden: Tensor, projected: Tensor, with_padding: Callable[[int], int]
     ) -> tuple[Tensor, Tensor, list[_ChunkViews]]:
         kept: list[Tensor] = []
         views: list[_ChunkViews] = []
@@ -268,8 +274,8 @@ class LeanForward:
         if not views:
             return hidden[:0], projected, []
         wanted = torch.cat(kept)
-        if num_rows > start:
-            wanted = torch.cat((wanted, wanted.new_zeros(num_rows - start)))
+        if (padding := with_padding(start) - start) > 0:
+            wanted = torch.cat((wanted, wanted.new_zeros(padding)))
         return hidden[wanted], projected[wanted], views
 
 

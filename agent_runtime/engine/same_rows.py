@@ -15,34 +15,8 @@ from torch import Tensor
 from .batching import BatchRule
 from .threads import using_threads
 
-_ROW_COUNTS = (
-    1,
-    2,
-    3,
-    4,
-    5,
-    6,
-    7,
-    8,
-    9,
-    12,
-    15,
-    16,
-    17,
-    24,
-    31,
-    32,
-    33,
-    48,
-    63,
-    64,
-    65,
-    96,
-    127,
-    128,
-    129,
-    192,
-)
+# Numbers of rows that forwards are padded to: fine steps, for padding costs time; few, for each has kernels.
+_ROW_COUNTS = (1, 2, 4, 8, 16, 24, 32, 48, *range(64, 4096, 32))
 _PADDED_ROWS = 8
 
 
@@ -68,9 +42,9 @@ def find_batch_rule(
     generator = torch.Generator().manual_seed(0)
     rows = torch.randn((max_rows, width), generator=generator).to(device=device, dtype=dtype)
     with torch.inference_mode():
-        counts = [count for count in _ROW_COUNTS if count < max_rows]
+        counts = tuple(count for count in _ROW_COUNTS if count <= max_rows)
         if _is_same(row_function, rows, counts):
-            return BatchRule(block_tokens=block_tokens, max_rows=max_rows)
+            return BatchRule(block_tokens=block_tokens, max_rows=max_rows, row_counts=counts)
         if _is_same_at_any_place(row_function, rows[:_PADDED_ROWS]):
             return BatchRule(block_tokens=block_tokens, max_rows=block_tokens, padded_rows=_PADDED_ROWS)
     return BatchRule(block_tokens=block_tokens, max_rows=block_tokens, padded_rows=0)
@@ -87,7 +61,7 @@ def keeps_bits_with_any_threads(functions: Sequence[Callable[[], Tensor]], num_t
     return all(torch.equal(one, other) for one, other in zip(together, alone, strict=True))
 
 
-def _is_same(row_function: Callable[[Tensor], Tensor], rows: Tensor, counts: list[int]) -> bool:
+def _is_same(row_function: Callable[[Tensor], Tensor], rows: Tensor, counts: tuple[int, ...]) -> bool:
     """Whether rows come out the same in any number, from any place."""
     together = row_function(rows)
     for count in counts:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from agent_runtime.engine.backbone import Backbone
-from agent_runtime.engine.engine import Engine
+from agent_runtime.engine.engine import Engine, StartProgram
 from agent_runtime.engine.forward import Chunk
 from agent_runtime.engine.scheduler import SchedulerLimits, run_alone
 from tests.forward_programs import greedy, wander
@@ -50,12 +50,12 @@ async def test_answers_on_cuda_are_the_same_alone_and_in_a_crowd(folder: Path, d
     backbone = Backbone.load(folder, device="cuda", dtype=dtype, max_seq_len=1024)
     limits = SchedulerLimits(max_batch=6, max_queue=100)
     async with Engine(lambda: backbone, limits) as engine:
-        for seed in range(6):
-            expected = run_alone(backbone, wander(seed, 512))
-            crowd: list[Any] = [
-                engine.run(lambda _backbone, _emit, other=other: wander(other, 512)) for other in range(12)
-            ]
-            assert (await asyncio.gather(*crowd))[seed] == expected
+        crowd = await asyncio.gather(*(engine.run(wandering(seed)) for seed in range(12)))
+        assert crowd == [run_alone(backbone, wander(seed, 512)) for seed in range(12)]
+
+
+def wandering(seed: int) -> StartProgram[Any]:
+    return lambda _backbone, _emit: wander(seed, 512)
 
 
 @pytest.mark.parametrize("quantization", ["4bit", "8bit"])

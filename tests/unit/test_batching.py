@@ -61,3 +61,18 @@ def test_padded_rows_hold_only_short_chunks() -> None:
 
 def test_without_equal_rows_everyone_goes_alone() -> None:
     assert plan_batch([(1,), (1,)], ALONE) == [1, 0]
+
+
+@given(num_rows=st.integers(1, 256))
+def test_rows_are_padded_to_few_numbers_and_by_little(num_rows: int) -> None:
+    rule = BatchRule(block_tokens=64, max_rows=256, row_counts=(1, 2, 4, 8, 16, 32, 64, 128, 256))
+
+    padded = rule.with_padding(num_rows)
+
+    assert padded in rule.row_counts
+    assert num_rows <= padded < 2 * num_rows or padded == num_rows == 1
+
+
+def test_only_short_reads_are_padded_where_rows_depend_on_their_number() -> None:
+    assert [PADDED.with_padding(num_rows) for num_rows in (1, 8, 9, 64)] == [8, 8, 9, 64]
+    assert [ALONE.with_padding(num_rows) for num_rows in (1, 8, 9, 64)] == [1, 8, 9, 64]
