@@ -81,25 +81,35 @@ def _multiple_of(_: Any, step: Any, value: Any, __: Any) -> Iterator[jsonschema.
 
 
 def examine(
-    schema: Any, tally: Tally, *, label: str, judge: Any, samples: int, instances: list[Any], seed: int = 0
+    schema: Any,
+    tally: Tally,
+    *,
+    label: str,
+    judge: Any,
+    samples: int,
+    instances: list[tuple[Any, bool | None]],
+    seed: int = 0,
 ) -> None:
-    """Compile one schema, sample it, and judge what comes out."""
+    """Compile one schema, sample it, and judge what comes out.
+
+    Instances come with whether they are valid; None leaves that to the judge.
+    """
     tally.schemas += 1
-    started = time.perf_counter()
+    started = time.thread_time()  # CPU time: the machine may be busy with something else
     try:
         shape = compile_schema(schema, tool_name=label)
     except SchemaError as refusal:
-        tally.cold_ms.append((time.perf_counter() - started) * 1e3)
+        tally.cold_ms.append((time.thread_time() - started) * 1e3)
         tally.refused[f"{refusal.keyword or '-'}: {refusal.reason[:60]}"] += 1
         tally.refusals.append(f"{label} {refusal}")
         assert refusal.path.startswith(("$", "<"))
         return
-    tally.cold_ms.append((time.perf_counter() - started) * 1e3)
+    tally.cold_ms.append((time.thread_time() - started) * 1e3)
     if tally.cold_ms[-1] > 100:
         tally.slow.append((tally.cold_ms[-1], label))
-    started = time.perf_counter()
+    started = time.thread_time()  # CPU time: the machine may be busy with something else
     compile_schema(schema, tool_name=label)
-    tally.cached_ms.append((time.perf_counter() - started) * 1e3)
+    tally.cached_ms.append((time.thread_time() - started) * 1e3)
     tally.accepted += 1
     chance = random.Random(f"{seed}:{label}")
     for _ in range(samples):
@@ -116,8 +126,8 @@ def examine(
         if problem is not None:
             tally.wrong.append(f"{label}: {json.dumps(value)[:300]}: {problem[:300]}")
             return
-    for value in instances:
-        problem = _problem(judge, value)
+    for value, is_valid in instances:
+        problem = _problem(judge, value) if is_valid is None else None if is_valid else "the suite says so"
         if problem is None:
             tally.valid_seen += 1
             tally.valid_writable += writes(shape, value)
@@ -151,13 +161,13 @@ def run_bench(*, only: str = "", samples: int = 3, every: int = 1, offset: int =
                 label=row["id"],
                 judge=judge_for(row["schema"]),
                 samples=samples,
-                instances=[test["data"] for test in row["tests"]],
+                instances=[(test["data"], None) for test in row["tests"]],
             )
         sys.stderr.write(f"{path.name}: {tally.schemas} schemas in {time.perf_counter() - started:.0f} s\n")
     return tallies
 
 
-def run_suite(*, only: str = "", samples: int = 5) -> dict[str, Tally]:
+def run_suite(*, only: str = "", samples: int = 5, every: int = 1) -> dict[str, Tally]:
     remotes = list(read_lines(SHARED / "json-schema-test-suite" / "remotes.jsonl.zst"))
     registry = referencing.Registry().with_resources(
         (
@@ -171,7 +181,10 @@ def run_suite(*, only: str = "", samples: int = 5) -> dict[str, Tally]:
         if only not in name:
             continue
         tally = tallies[name] = Tally()
-        for row in read_lines(SHARED / "json-schema-test-suite" / f"{name}.jsonl.zst"):
+        for number, row in enumerate(read_lines(SHARED / "json-schema-test-suite" / f"{name}.jsonl.zst")):
+            # Whether the media type of a text is checked is optional; here it is a description, as in 2020-12.
+            if number % every or row["file"].endswith("optional/content.json"):
+                continue
             schema = row["schema"]
             if isinstance(schema, dict) and "$schema" not in schema:
                 schema = {"$schema": draft.META_SCHEMA["$id"], **schema}
@@ -179,11 +192,23 @@ def run_suite(*, only: str = "", samples: int = 5) -> dict[str, Tally]:
                 schema,
                 tally,
                 label=f"{name}/{row['file']}/{row['description']}",
-                judge=judge_for(schema, draft, registry=registry),
+                judge=judge_for(schema, _suite_judge(schema, draft), registry=registry),
                 samples=samples,
-                instances=[test["data"] for test in row["tests"]],
+                instances=[(test["data"], test["valid"]) for test in row["tests"]],
             )
     return tallies
+
+
+def _suite_judge(schema: Any, draft: Any) -> Any:
+    """jsonschema 4.26 does not count typed additionalProperties as evaluated in 2019-09; in 2020-12 it does."""
+    is_affected = draft is jsonschema.Draft201909Validator and isinstance(schema, dict)
+    if (
+        is_affected
+        and "unevaluatedProperties" in schema
+        and isinstance(schema.get("additionalProperties"), dict)
+    ):
+        return jsonschema.Draft202012Validator
+    return draft
 
 
 def table(tallies: dict[str, Tally]) -> str:
@@ -218,7 +243,9 @@ def main() -> None:
     parser.add_argument("--suite", action="store_true", help="the test suite alone")
     parser.add_argument("--refusals", type=int, default=0, help="show so many refusals")
     options = parser.parse_args()
-    results = {} if options.suite else run_bench(only=options.only, samples=options.samples, every=options.every)
+    results = (
+        {} if options.suite else run_bench(only=options.only, samples=options.samples, every=options.every)
+    )
     results |= {} if options.bench else run_suite(only=options.only)
     refused: Counter[str] = Counter()
     for tally in results.values():

@@ -14,6 +14,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 from jsonschema import Draft202012Validator
 from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
 
@@ -65,13 +66,13 @@ def matcher_of(schema: Any) -> LLMatcher:
     return matcher
 
 
-def walk(schema: Any, chance: random.Random, *, limit: int = 700) -> Any:
+def walk(schema: Any, chance: random.Random, *, limit: int = 300) -> Any:
     """A random value of a grammar; after a while the shortest way out is taken."""
     matcher = matcher_of(schema)
     written = bytearray()
     while not matcher.is_stopped():
-        mask = matcher.compute_bitmask()
-        allowed = [index for index in range(256) if mask[index >> 3] >> (index & 7) & 1]
+        mask = np.frombuffer(matcher.compute_bitmask(), dtype=np.uint8)[:32]
+        allowed = np.flatnonzero(np.unpackbits(mask, bitorder="little")).tolist()
         if matcher.is_accepting() and (not allowed or chance.random() < 0.3 or len(written) > limit):
             break
         if not allowed:
@@ -153,8 +154,16 @@ def _string(shape: StringShape, chance: random.Random) -> str:
     for pattern in shape.patterns:
         spelt += text.rust_patterns(pattern) or ()
     if shape.format:
-        spelt.append(text.rust_format(shape.format))
+        spelt.append(text.rust_format(shape.format)[0])
+    if shape.min_length > 2000:
+        raise NoSample
     schema = text.string_schema(spelt, shape.min_length, shape.max_length)
+    try:
+        matcher_of(schema)
+    except ValueError as error:
+        if "Unable to determine" in str(error):  # llguidance gives up; slots are written by other means
+            raise NoSample from error
+        raise
     for _ in range(20):
         value = walk(schema, chance, limit=max(60, shape.min_length + 10))
         if all(text.found_in(pattern, value) for pattern in shape.patterns):  # look-aheads that forbid
@@ -198,7 +207,9 @@ def _object(shape: ObjectShape, chance: random.Random, depth: int) -> dict[str, 
     wanted = min(most, max(least, len(required) + round(share * len(optional))))
     chosen = {*required, *chance.sample(optional, wanted - len(required))}
     return {
-        item.name: sample(item.shape, chance, depth=depth + 1) for item in shape.properties if item.name in chosen
+        item.name: sample(item.shape, chance, depth=depth + 1)
+        for item in shape.properties
+        if item.name in chosen
     }
 
 

@@ -65,7 +65,13 @@ def refusal_of(schema: Any) -> SchemaError:
             ArrayShape(prefix=(IntegerShape(),), max_items=1),
         ),
         (
-            {"type": "array", "items": {"type": "integer"}, "uniqueItems": True, "minItems": 1, "maxItems": 3},
+            {
+                "type": "array",
+                "items": {"type": "integer"},
+                "uniqueItems": True,
+                "minItems": 1,
+                "maxItems": 3,
+            },
             ArrayShape(items=IntegerShape(), is_unique=True, min_items=1, max_items=3),
         ),
         (
@@ -73,10 +79,20 @@ def refusal_of(schema: Any) -> SchemaError:
             ArrayShape(prefix=(IntegerShape(minimum=5),), items=IntegerShape(), min_items=1),
         ),
         (
-            {"allOf": [{"type": "integer", "minimum": 1}, {"maximum": 9}, {"multipleOf": 2}, {"multipleOf": 3}]},
+            {
+                "allOf": [
+                    {"type": "integer", "minimum": 1},
+                    {"maximum": 9},
+                    {"multipleOf": 2},
+                    {"multipleOf": 3},
+                ]
+            },
             IntegerShape(minimum=1, maximum=9, multiple_of=6),
         ),
-        ({"not": {"type": ["object", "array", "string", "number", "null"]}}, ConstantsShape(values=(True, False))),
+        (
+            {"not": {"type": ["object", "array", "string", "number", "null"]}},
+            ConstantsShape(values=(True, False)),
+        ),
         ({"type": "integer", "not": {"minimum": 5}}, IntegerShape(maximum=4)),
         ({"enum": [1, 2, 3], "not": {"const": 2}}, ConstantsShape(values=(1, 3))),
     ],
@@ -207,16 +223,50 @@ def test_refusal_names_path_and_keyword(schema: Any, path: str, keyword: str) ->
 
 def test_recursion_that_never_ends_is_refused() -> None:
     refusal = refusal_of(
-        {"type": "object", "properties": {"next": {"$ref": "#"}}, "required": ["next"], "additionalProperties": False}
+        {
+            "type": "object",
+            "properties": {"next": {"$ref": "#"}},
+            "required": ["next"],
+            "additionalProperties": False,
+        }
     )
 
     assert refusal.path.startswith("$")
 
 
-def test_unwritable_optional_property_is_left_out() -> None:
-    shape = shape_of({"type": "object", "properties": {"a": {"allOf": [{"type": "null"}, {"type": "string"}]}}})
+def test_optional_property_that_contradicts_itself_is_refused() -> None:
+    refusal = refusal_of(
+        {"type": "object", "properties": {"a": {"allOf": [{"type": "null"}, {"type": "string"}]}}}
+    )
 
-    assert shape == ObjectShape()
+    assert (refusal.path, refusal.keyword) == ("$.properties.a", "allOf")
+
+
+def test_optional_property_that_another_part_rules_out_is_left_out() -> None:
+    schema = {
+        "type": "object",
+        "properties": {"a": {"type": "null"}, "b": {"type": "null"}},
+        "allOf": [{"properties": {"a": {"type": "string"}}}],
+    }
+
+    shape = shape_of(schema)
+
+    assert isinstance(shape, ObjectShape)
+    assert [item.name for item in shape.properties] == ["b"]
+
+
+def test_optional_nullable_property_is_left_out_rather_than_null() -> None:
+    schema = {
+        "type": "object",
+        "properties": {"a": {"type": "string", "nullable": True}, "b": {"type": "string", "nullable": True}},
+        "required": ["b"],
+    }
+
+    shape = shape_of(schema)
+
+    assert isinstance(shape, ObjectShape)
+    assert shape.properties[0].shape == StringShape()
+    assert isinstance(shape.properties[1].shape, UnionShape)
 
 
 def test_deep_nesting_is_refused_not_crashed_on() -> None:

@@ -51,7 +51,9 @@ def read(schema: Any) -> dict[str, Any]:
         ),
         pytest.param({"type": "dict"}, {"type": "object"}, id="BFCL dict"),
         pytest.param({"type": "float"}, {"type": "number"}, id="BFCL float"),
-        pytest.param({"type": "tuple", "items": {"type": "any"}}, {"type": "array", "items": {}}, id="BFCL tuple"),
+        pytest.param(
+            {"type": "tuple", "items": {"type": "any"}}, {"type": "array", "items": {}}, id="BFCL tuple"
+        ),
         pytest.param(
             {"type": "dict", "properties": {"a": {"type": "String", "required": True}}},
             {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]},
@@ -72,12 +74,15 @@ def test_dialects_are_read_into_one(given: dict[str, Any], expected: dict[str, A
 def test_siblings_of_ref_do_not_count_in_draft_7() -> None:
     definitions = {"short": {"type": "string"}}
 
-    assert read({"$schema": DRAFT_7, "$ref": "#/definitions/short", "maxLength": 3, "definitions": definitions}) == {
+    assert read(
+        {"$schema": DRAFT_7, "$ref": "#/definitions/short", "maxLength": 3, "definitions": definitions}
+    ) == {
         "$ref": "#/$defs/short",
         "$defs": {"short": {"type": "string"}},
     }
     assert compile_schema(
-        {"$schema": DRAFT_2019, "$ref": "#/$defs/short", "maxLength": 3, "$defs": definitions}, tool_name="probe"
+        {"$schema": DRAFT_2019, "$ref": "#/$defs/short", "maxLength": 3, "$defs": definitions},
+        tool_name="probe",
     ) == StringShape(max_length=3)
 
 
@@ -103,7 +108,10 @@ def test_references_by_id_anchor_and_escaped_pointer_are_found() -> None:
 
 
 def test_only_definitions_that_are_used_are_kept() -> None:
-    schema = {"$ref": "#/definitions/used", "definitions": {"used": {"type": "null"}, "unused": {"type": "null"}}}
+    schema = {
+        "$ref": "#/definitions/used",
+        "definitions": {"used": {"type": "null"}, "unused": {"type": "null"}},
+    }
 
     assert set(read(schema)["$defs"]) == {"used"}
 
@@ -111,7 +119,10 @@ def test_only_definitions_that_are_used_are_kept() -> None:
 def test_what_is_rewritten_is_said() -> None:
     compiled = compile_call({"type": "dict", "properties": {"a": {"type": "float"}}}, tool_name="probe")
 
-    assert compiled.notes == ("$: read type 'dict' as 'object'", "$.properties.a: read type 'float' as 'number'")
+    assert compiled.notes == (
+        "$: read type 'dict' as 'object'",
+        "$.properties.a: read type 'float' as 'number'",
+    )
 
 
 def test_declared_dialects_are_not_read_loosely() -> None:

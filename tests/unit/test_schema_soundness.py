@@ -18,7 +18,9 @@ from tests.contract.shape_sampler import NoSample, sample, writes
 
 names = st.sampled_from(["a", "b", "c", "x_1"])
 small = st.integers(0, 4)
-scalars = st.one_of(st.none(), st.booleans(), st.integers(-3, 12), st.sampled_from(["a", "b", "abc", "", "é"]))
+scalars = st.one_of(
+    st.none(), st.booleans(), st.integers(-3, 12), st.sampled_from(["a", "b", "abc", "", "é"])
+)
 patterns = st.sampled_from(["^a", "b$", "^[a-c]+$", "\\d", "^x_", "^(a|b)c?$", "^\\w{1,3}$"])
 
 
@@ -37,7 +39,9 @@ def _schemas(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
                 "required": st.lists(names, max_size=2, unique=True),
                 "additionalProperties": inner,
                 "patternProperties": st.dictionaries(patterns, inner, max_size=2),
-                "propertyNames": _some({"pattern": patterns, "maxLength": small, "enum": st.lists(names, min_size=1)}),
+                "propertyNames": _some(
+                    {"pattern": patterns, "maxLength": small, "enum": st.lists(names, min_size=1)}
+                ),
                 "minProperties": small,
                 "maxProperties": small,
                 "dependentRequired": st.dictionaries(names, st.lists(names, max_size=2), max_size=2),
@@ -59,7 +63,15 @@ def _schemas(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
                 "unevaluatedItems": inner,
             }
         ),
-        _some({"anyOf": lists, "oneOf": lists, "allOf": lists, "not": inner, "type": st.sampled_from(["object", "string"])}),
+        _some(
+            {
+                "anyOf": lists,
+                "oneOf": lists,
+                "allOf": lists,
+                "not": inner,
+                "type": st.sampled_from(["object", "string"]),
+            }
+        ),
         _some({"if": inner, "then": inner, "else": inner, "properties": maps}),
     )
 
@@ -83,7 +95,9 @@ _leaves = st.one_of(
 )
 schemas = st.recursive(_leaves, _schemas, max_leaves=8)
 values = st.recursive(
-    scalars, lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(names, inner, max_size=3)), max_leaves=5
+    scalars,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(names, inner, max_size=3)),
+    max_leaves=5,
 )
 
 

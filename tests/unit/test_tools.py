@@ -91,9 +91,7 @@ def test_function_gives_name_description_and_types() -> None:
     "docstring",
     [
         pytest.param("Add.\n\nArgs:\n    a: First.\n    b: Second.", id="google"),
-        pytest.param(
-            "Add.\n\nParameters\n----------\na : int\n    First.\nb : int\n    Second.", id="numpy"
-        ),
+        pytest.param("Add.\n\nParameters\n----------\na : int\n    First.\nb : int\n    Second.", id="numpy"),
         pytest.param("Add.\n\n:param a: First.\n:param b: Second.", id="rest"),
     ],
 )
@@ -185,7 +183,11 @@ def test_hidden_parameters_never_reach_the_schema() -> None:
 
 
 def test_hidden_properties_of_a_dict_never_reach_the_schema() -> None:
-    schema = {**WEATHER, "properties": {**WEATHER["properties"], "key": {"type": "string"}}, "required": ["city", "key"]}  # type: ignore[dict-item]
+    schema = {
+        **WEATHER,
+        "properties": {**WEATHER["properties"], "key": {"type": "string"}},
+        "required": ["city", "key"],
+    }  # type: ignore[dict-item]
 
     bound = tool({"name": "weather", "parameters": schema}, hidden=["key"])
 
@@ -246,7 +248,13 @@ def test_class_docstrings_describe() -> None:
             id="openai chat",
         ),
         pytest.param(
-            {"type": "function", "name": "weather", "description": "W.", "parameters": WEATHER, "strict": True},
+            {
+                "type": "function",
+                "name": "weather",
+                "description": "W.",
+                "parameters": WEATHER,
+                "strict": True,
+            },
             id="openai responses",
         ),
         pytest.param({"name": "weather", "description": "W.", "input_schema": WEATHER}, id="anthropic"),
@@ -259,14 +267,16 @@ def test_tool_dicts_of_every_house_are_bound(source: dict[str, Any]) -> None:
     bound = tool(source)
 
     assert (bound.name, bound.description) == ("weather", "W.")
-    assert bound.call_shape == ObjectShape(properties=tool({"name": "x", "parameters": WEATHER}).call_shape.properties)
+    assert bound.call_shape == ObjectShape(
+        properties=tool({"name": "x", "parameters": WEATHER}).call_shape.properties
+    )
 
 
 def test_mcp_tool_objects_are_bound() -> None:
     class McpTool:
         name = "weather"
         description = "W."
-        inputSchema = WEATHER  # noqa: N815  # their spelling
+        inputSchema = WEATHER  # their spelling
 
     assert names_of(tool(McpTool())) == ["city"]
 
@@ -324,7 +334,9 @@ def test_validate_says_what_is_wrong_and_where() -> None:
 
 
 def test_decimal_steps_are_judged_as_written() -> None:
-    price = tool({"name": "pay", "parameters": {"properties": {"price": {"type": "number", "multipleOf": 0.01}}}})
+    price = tool(
+        {"name": "pay", "parameters": {"properties": {"price": {"type": "number", "multipleOf": 0.01}}}}
+    )
 
     assert price.validate({"price": 19.99}) == ()
     assert price.validate({"price": 19.999}) != ()

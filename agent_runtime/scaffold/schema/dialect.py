@@ -52,6 +52,8 @@ class Document:
     origins: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     tool: str = ""
+    nullable: frozenset[int] = frozenset()
+    """Ids of the subschemas that OpenAPI's `nullable` opened to null."""
 
     def target(self, reference: str) -> tuple[dict[str, Any] | bool, str]:
         """What a reference means here, and its path in the schema as it was given."""
@@ -83,6 +85,7 @@ def read_document(schema: Any, *, tool: str) -> Document:
         document.definitions[name] = reader.read(target, location, 0)
         document.origins[name] = location.path
     document.notes = list(dict.fromkeys(reader.notes))
+    document.nullable = frozenset(reader.nullable)
     return document
 
 
@@ -94,6 +97,7 @@ class _Reader:
         self.pending: list[tuple[str, Any, Location]] = []
         self.notes: list[str] = []
         self._names: dict[int, str] = {}
+        self.nullable: list[int] = []
         self._kept: list[Any] = []  # ids are only unique while their objects live
 
     def read(self, schema: Any, at: Location, depth: int) -> dict[str, Any] | bool:
@@ -162,6 +166,7 @@ class _Reader:
             return
         if schema.get("nullable") is True and not at.draft and "null" not in types:
             types.append("null")
+            self.nullable.append(id(result))
             self._note("read OpenAPI's 'nullable' as type null", at)
         if "integer" in types and "number" in types:
             types.remove("integer")
@@ -287,7 +292,8 @@ class _Reader:
                 str(name): self._names_list(needed, at, "dependentRequired")
                 for name, needed in self._mapping(schema, "dependentRequired", at).items()
             }
-        if "dependencies" in schema and at.draft < 2019:
+        if isinstance(schema.get("dependencies"), Mapping) or ("dependencies" in schema and at.draft < 2019):
+            # Later drafts split this keyword in two, yet documents go on using it; demanding more is safe.
             self._read_dependencies(schema, result, at, depth)
 
     def _read_required(

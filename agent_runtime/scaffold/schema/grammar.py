@@ -27,6 +27,7 @@ from .facts import (
     integer_bounds,
     integer_step,
     is_nothing,
+    least,
 )
 from .options import OptionReader
 from .settle import (
@@ -49,59 +50,68 @@ MAX_ITEMS = 16
 LEVELS = ((2, 100), (1, 250), (0, 2500))
 """How often recursion may come back, and how many subschemas and keys that may cost; the first that suffices is taken."""
 
+MAX_TOTAL_PARTS = 20_000
+"""Subschemas and keys that may be looked at for all grammars of one document: a bound on the time that takes."""
+
 _MAX_INTEGER = 2**53 - 1
 _MAX_NUMBER = 10**12
 _ANY_DEPTH = 2
 _KEY = r'^[^"\\\x{0}-\x{1f}\x{7f}-\x{9f}]{1,48}$'
 
 
-class TooLarge(Exception):
+class _TooLarge(Exception):
     """The grammar has more parts than it may."""
 
 
-def write_grammar(of: Node, reader: OptionReader) -> JsonSchema:
-    """A self-contained schema of a node that llguidance compiles.
-
-    Raises:
-        Unwritable: nothing that satisfies the node can be written.
-    """
-    for levels, max_parts in LEVELS:
-        try:
-            return GrammarWriter(reader, levels=levels, max_parts=max_parts).write(of)
-        except TooLarge:
-            continue
-    raise Unwritable(f"it has more than {LEVELS[-1][1]} parts", "")
-
-
 class GrammarWriter:
-    """Writes the grammar of one node."""
+    """Writes grammars of the nodes of one document; what they have in common is worked out once."""
 
-    def __init__(self, reader: OptionReader, *, levels: int, max_parts: int) -> None:
-        """A writer that unrolls recursion `levels` times and stops at `max_parts` subschemas."""
+    def __init__(self, reader: OptionReader) -> None:
+        """A writer for the nodes that `reader` reads."""
         self._reader = reader
-        self._levels = levels
-        self._max_parts = max_parts
         self._definitions: dict[str, JsonSchema] = {}
         self._known: dict[tuple[Node, int], JsonSchema | None] = {}
         self._stack: list[Node] = []
         self._num_parts = 0
+        self._max_parts = 0
+        self._total_parts = 0
         self._obstacle: Unwritable | None = None
 
     def write(self, of: Node) -> JsonSchema:
-        """A self-contained schema that llguidance compiles.
+        """A self-contained schema of a node that llguidance compiles.
 
         Raises:
             Unwritable: nothing that satisfies the node can be written.
         """
-        schema = self._node(of, self._levels)
-        if schema is None:
-            raise self._obstacle or Unwritable("no value of finite size satisfies this", "")
-        if self._definitions:
-            schema = {**schema, "$defs": self._definitions}
-        problem = LLMatcher.validate_grammar(LLMatcher.grammar_from_json_schema(schema))
-        if problem and not problem.startswith("WARNING"):
-            raise Unwritable(f"the grammar engine refuses it: {problem.strip().splitlines()[0]}", "")
-        return schema
+        for levels, max_parts in LEVELS:
+            self._num_parts, self._max_parts, self._obstacle = 0, max_parts, None
+            try:
+                schema = self._node(of, levels)
+            except _TooLarge:
+                continue
+            if schema is None:
+                raise self._obstacle or Unwritable("no value of finite size satisfies this", "")
+            definitions = self._reachable(schema)
+            if sum(map(_size, definitions.values())) > max_parts:
+                continue
+            if definitions:
+                schema = {**schema, "$defs": definitions}
+            problem = LLMatcher.validate_grammar(LLMatcher.grammar_from_json_schema(schema))
+            if problem and not problem.startswith("WARNING"):
+                raise Unwritable(f"the grammar engine refuses it: {problem.strip().splitlines()[0]}", "")
+            return schema
+        raise Unwritable(f"it has more than {LEVELS[-1][1]} parts", "")
+
+    def _reachable(self, schema: JsonSchema) -> dict[str, JsonSchema]:
+        """The definitions a schema needs."""
+        found: dict[str, JsonSchema] = {}
+        pending = [schema]
+        while pending:
+            for name in _references(pending.pop()):
+                if name not in found:
+                    found[name] = self._definitions[name]
+                    pending.append(found[name])
+        return found
 
     def _node(self, of: Node, level: int) -> JsonSchema | None:
         """The schema of a node, or None if nothing of finite size can be written."""
@@ -130,8 +140,11 @@ class GrammarWriter:
 
     def _count(self, parts: int) -> None:
         self._num_parts += parts
+        self._total_parts += parts
+        if self._total_parts > MAX_TOTAL_PARTS:
+            raise Unwritable("too much of it is recursive or free-form", "")
         if self._num_parts > self._max_parts:
-            raise TooLarge
+            raise _TooLarge
 
     def _options(self, branches: Iterable[Facts], level: int) -> JsonSchema | None:
         options: list[JsonSchema] = []
@@ -193,7 +206,7 @@ class GrammarWriter:
         declared: dict[str, JsonSchema] = {}
         taken: dict[str, bool] = {}
         for name in facts.declared():
-            schema = self._node(self._reader.property_node(facts, name), level)
+            schema = self._node(self._reader.written_property(facts, name), level)
             if schema is None and name in facts.required:
                 return
             if schema is None:
@@ -202,14 +215,14 @@ class GrammarWriter:
                 declared[name] = schema
         self._count(len(declared))
         optional = [name for name in declared if name not in facts.required]
-        least = max(facts.min_properties - len(facts.required), 0)
+        fewest = max(facts.min_properties - len(facts.required), 0)
         most = None if facts.max_properties is None else facts.max_properties - len(facts.required)
         if most is not None and most < 0:
             return
-        wants_more = wants_more_keys(facts) or least > len(optional)
+        wants_more = wants_more_keys(facts) or fewest > len(optional)
         extra = self._undeclared(facts, level) if wants_more and (most is None or most > 0) else {}
-        for chosen, others in _presence(optional, least, most, has_extra=bool(extra)):
-            still = least - len(chosen)
+        for chosen, others in _presence(optional, fewest, most, has_extra=bool(extra)):
+            still = fewest - len(chosen)
             properties = {
                 name: declared[name]
                 for name in declared
@@ -224,7 +237,12 @@ class GrammarWriter:
             }
             if extra and (most is None or most > len(chosen) + len(others)):
                 schema["patternProperties"] = extra
-                if not others:
+                is_counted = most is not None or still > 0
+                if is_counted and (others or taken or left):
+                    raise Unwritable(
+                        "undeclared keys cannot be counted beside optional ones", "maxProperties"
+                    )
+                if not others and not taken and not left:
                     room = MAX_ITEMS if most is None else most - len(chosen)
                     schema["maxProperties"] = len(properties) + min(room, MAX_ITEMS)
                     if still > 0:
@@ -318,6 +336,28 @@ class GrammarWriter:
         return {"$ref": f"#/$defs/{name}"}
 
 
+def _references(schema: Any) -> Iterable[str]:
+    """Names of the definitions a schema refers to."""
+    if isinstance(schema, dict):
+        if isinstance(schema.get("$ref"), str):
+            yield schema["$ref"].removeprefix("#/$defs/")
+        for key, value in schema.items():
+            if key not in ("enum", "required"):
+                yield from _references(list(value.values()) if key in _MAPS else value)
+    elif isinstance(schema, list):
+        for value in schema:
+            yield from _references(value)
+
+
+_MAPS = ("properties", "patternProperties")
+
+
+def _size(definition: JsonSchema) -> int:
+    """How much of a grammar a definition is: its keys, and one for itself."""
+    options = definition.get("anyOf", (definition,))
+    return len(options) + sum(len(option.get("properties", ())) for option in options)
+
+
 def spelt_key(pattern: str) -> str:
     """The key under which a pattern's region is written."""
     spelt = text.rust_patterns(pattern)
@@ -325,24 +365,24 @@ def spelt_key(pattern: str) -> str:
 
 
 def _presence(
-    optional: Sequence[str], least: int, most: int | None, *, has_extra: bool
+    optional: Sequence[str], fewest: int, most: int | None, *, has_extra: bool
 ) -> Iterable[tuple[tuple[str, ...], tuple[str, ...]]]:
     """Which optional keys to require and which to leave open, so that counts hold without counting."""
     if most is not None and most < len(optional):
         if most == 1:
             yield from (((name,), ()) for name in optional)
-            if least == 0:
+            if fewest == 0:
                 yield (), ()
             return
         optional = optional[:most]
-    if least == 0 or (not optional and has_extra):
+    if fewest == 0 or (not optional and has_extra):
         yield (), tuple(optional)
-    elif least == 1:
+    elif fewest == 1:
         yield from (((name,), tuple(other for other in optional if other != name)) for name in optional)
         if has_extra:
             yield (), ()
     else:
-        yield tuple(optional[:least]), tuple(optional[least:])
+        yield tuple(optional[:fewest]), tuple(optional[fewest:])
 
 
 def _any_of(options: list[JsonSchema]) -> JsonSchema | None:
@@ -366,12 +406,10 @@ def _number(facts: NumberFacts) -> JsonSchema:
         high_key = (
             "exclusiveMaximum" if facts.is_maximum_exclusive and facts.maximum is not None else "maximum"
         )
-        low_value = (
-            facts.minimum if facts.minimum is not None else min(-_MAX_NUMBER, (facts.maximum or 0) * 2 - 1)
-        )
-        high_value = (
-            facts.maximum if facts.maximum is not None else max(_MAX_NUMBER, (facts.minimum or 0) * 2 + 1)
-        )
+        low_value = -_MAX_NUMBER if facts.minimum is None else max(facts.minimum, -_MAX_NUMBER)
+        high_value = _MAX_NUMBER if facts.maximum is None else min(facts.maximum, _MAX_NUMBER)
+        if low_value > high_value:
+            raise Unwritable("numbers this large are not supported here", "minimum")
         result = {"type": "number", low_key: low_value, high_key: high_value}
     if step is not None and step != 1:
         result["multipleOf"] = step
@@ -390,9 +428,11 @@ def _string(facts: StringFacts) -> JsonSchema:
         if parts is None:
             raise Unwritable(f"the look-ahead of {pattern!r} is not supported here", "pattern")
         spelt += parts
-    for name in settled.formats:
-        spelt.append(text.rust_format(name))
     most = settled.max_length
+    for name in settled.formats:
+        pattern, limit = text.rust_format(name)
+        spelt.append(pattern)
+        most = least(most, limit)
     if most is None:
         most = max(MAX_TEXT, settled.min_length)
         if spelt and _is_refused(tuple(spelt), settled.min_length, most):
@@ -401,6 +441,6 @@ def _string(facts: StringFacts) -> JsonSchema:
 
 
 @lru_cache(maxsize=1024)
-def _is_refused(patterns: tuple[str, ...], least: int, most: int | None) -> bool:
-    schema = text.string_schema(list(patterns), least, most)
+def _is_refused(patterns: tuple[str, ...], fewest: int, most: int | None) -> bool:
+    schema = text.string_schema(list(patterns), fewest, most)
     return bool(LLMatcher.validate_grammar(LLMatcher.grammar_from_json_schema(schema)))

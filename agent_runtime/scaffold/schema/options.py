@@ -8,12 +8,12 @@ surely right. Narrowing is sound because values are only ever written, never rec
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
-from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema import Draft202012Validator
 
 from ...errors import SchemaError
 from . import text
@@ -51,9 +51,13 @@ from .references import child_path
 MAX_BRANCHES = 64
 """How many alternatives one place may have; further ones are left out."""
 
-_MAX_PER_EXCLUSION = 6
+MAX_JOINS = 60_000
+"""How often facts may be joined while one document is read (large objects count more): a bound on time."""
+
+_MAX_PER_EXCLUSION = 12
 _MAX_PROOF_DEPTH = 4
 _MAX_HOPS = 32
+_MAX_PAIRED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,10 @@ class OptionReader:
         self._known_nodes: dict[Node, Options] = {}
         self._open: set[tuple[int, bool]] = set()
         self._canonical: dict[Node, Node] = {}
-        self._empty: dict[Node, bool] = {}
+        self._empty: dict[Node, tuple[bool, int]] = {}
+        self._scope_nodes: dict[tuple[int, str], Node] = {}
+        self._scopes: list[Scope] = []
+        self._num_joins = 0
         self._proving: set[Node] = set()
 
     def root(self) -> Node:
@@ -88,6 +95,9 @@ class OptionReader:
             return known
         result = Options(EVERYTHING)
         for index, item in enumerate(of):
+            if index and _are_constants(result):
+                result = self._only(result, of)
+                break
             part = self._literal_options(item)
             result = part if index == 0 else self.join(result, part)
         self._known_nodes[of] = result
@@ -108,6 +118,8 @@ class OptionReader:
                 break
             target, path = self.document.target(item.schema["$ref"])
             item = literal(target, path, is_negated=item.is_negated)
+        if not isinstance(item.schema, bool) and all(key in ANNOTATIONS for key in item.schema):
+            return literal(True, item.path, is_negated=item.is_negated)
         return item
 
     def _literal_options(self, item: Literal) -> Options:
@@ -153,6 +165,12 @@ class OptionReader:
         return Options(tuple(branches), is_exact)
 
     def _join_facts(self, left: Facts, right: Facts) -> Facts | None:
+        self._num_joins += 1 + (len(left.scopes) // 2 if isinstance(left, ObjectFacts) else 0)
+        if self._num_joins > MAX_JOINS:
+            raise SchemaError(
+                "its alternatives are too many to tell apart: use fewer or simpler anyOf and oneOf",
+                tool=self.document.tool,
+            )
         joined: Facts
         match left, right:
             case ConstantFacts(), _:
@@ -234,16 +252,34 @@ class OptionReader:
         """Everything the facts demand of the value under one name."""
         result = ANYTHING
         for scope in facts.scopes:
-            matching = [child for pattern, child in scope.patterns if text.found_in(pattern, name, is_wide=True)]
+            result = both(result, self._scope_node(scope, name))
+        if facts.names and not self.satisfies(facts.names, name):
+            return nothing("$")
+        return result
+
+    def written_property(self, facts: ObjectFacts, name: str) -> Node:
+        """What is written under a name: an optional nullable one is left out rather than null."""
+        of = self.property_node(facts, name)
+        is_nullable = any(id(item.schema) in self.document.nullable for item in self.canonical(of))
+        return both(of, _NOT_NULL) if is_nullable and name not in facts.required else of
+
+    def _scope_node(self, scope: Scope, name: str) -> Node:
+        key = (id(scope), name)
+        known = self._scope_nodes.get(key)
+        if known is None:
+            matching = [
+                child for pattern, child in scope.patterns if text.found_in(pattern, name, is_wide=True)
+            ]
             is_sure = any(text.found_in(pattern, name) for pattern, _ in scope.patterns)
             if name in scope.properties:
                 matching.append(scope.properties[name])
                 is_sure = True
+            known = ANYTHING
             for child in matching if is_sure else [*matching, scope.additional]:
-                result = both(result, child)
-        if facts.names and not self.satisfies(facts.names, name):
-            return nothing("$")
-        return result
+                known = both(known, child)
+            self._scope_nodes[key] = known
+            self._scopes.append(scope)  # ids are only unique while their objects live
+        return known
 
     # -- proving that nothing is left
 
@@ -254,21 +290,25 @@ class OptionReader:
         if is_nothing(of):
             return True
         known = self._empty.get(of)
-        if known is not None:
-            return known
-        if of in self._proving or len(self._proving) > _MAX_PROOF_DEPTH:
-            return False  # not proven, and not remembered: the question is still open
+        depth = len(self._proving)
+        if known is not None and (known[0] or known[1] <= depth):
+            return known[0]
+        if of in self._proving or depth > _MAX_PROOF_DEPTH:
+            return False  # not proven
         self._proving.add(of)
         try:
             options = self.options(of)
             result = options.is_exact and all(map(self.is_impossible, options.branches))
         except SchemaError:
-            result = False
+            return False  # whoever needs its options will meet the error
         finally:
             self._proving.discard(of)
-        if not self._proving:
-            self._empty[of] = result
+        self._empty[of] = (result, depth)
         return result
+
+    def is_hopeless(self, of: Node) -> bool:
+        """Whether nothing that satisfies a node is known, proven or not."""
+        return is_nothing(of) or all(map(self.is_impossible, self.options(of).branches))
 
     def is_impossible(self, facts: Facts) -> bool:
         """Whether provably no value satisfies facts."""
@@ -299,8 +339,13 @@ class OptionReader:
                 most = facts.max_items
                 return (
                     (most is not None and facts.min_items > most)
-                    or any(is_nothing(facts.item(index)) for index in range(min(facts.min_items, len(facts.prefix) + 1)))
-                    or any(item.maximum is not None and item.minimum > item.maximum for item in facts.contains)
+                    or any(
+                        is_nothing(facts.item(index))
+                        for index in range(min(facts.min_items, len(facts.prefix) + 1))
+                    )
+                    or any(
+                        item.maximum is not None and item.minimum > item.maximum for item in facts.contains
+                    )
                 )
             case ObjectFacts():
                 most = facts.max_properties
@@ -323,33 +368,58 @@ class OptionReader:
 
     def _positive(self, schema: Mapping[str, Any], path: str) -> Options:
         result = Options(self._own_facts(schema, path))
-        if "$ref" in schema:
-            result = self.join(result, self.options(self._reference(schema)))
-        for index, part in enumerate(schema.get("allOf", ())):
-            result = self.join(result, self.options(self._node(part, path, "allOf", index)))
-        if "if" in schema:
-            result = self.join(result, self._condition(schema, path))
-        for name, needed in schema.get("dependentRequired", {}).items():
-            demanded: tuple[Facts, ...] = (ObjectFacts(required=(name, *needed)),)
-            result = self.join(result, Options((*_not_an_object(), *demanded, _without(name, path))))
-        for name, part in schema.get("dependentSchemas", {}).items():
-            allowed = self.options(self._node(part, path, "dependentSchemas", name))
-            allowed = self.join(Options((ObjectFacts(required=(name,)),)), allowed)
-            absent = (*_not_an_object(), _without(name, path))
-            result = self.join(result, Options((*allowed.branches, *absent), allowed.is_exact))
-        if "anyOf" in schema:
-            parts = [
-                self.options(self._node(part, path, "anyOf", i)) for i, part in enumerate(schema["anyOf"])
-            ]
-            branches = tuple(itertools.chain.from_iterable(part.branches for part in parts))
-            result = self.join(result, Options(branches, all(part.is_exact for part in parts)))
-        if "oneOf" in schema:
-            result = self._one_of(result, schema["oneOf"], path)
-        if "not" in schema:
-            result = self._exclude(
-                result, self._node(schema["not"], path, "not"), self._not(schema["not"], path, "not")
-            )
+        for demand in self._demands(schema, path):
+            if _are_constants(result):  # finitely many values: try them instead of reasoning about them
+                return self._only(result, node(literal(schema, path)))
+            result = demand(result)
         return self._unevaluated(result, schema, path)
+
+    def _only(self, constants: Options, of: Node) -> Options:
+        """Those of the constants that satisfy a node."""
+        branches: list[Facts] = []
+        for facts in constants.branches:
+            assert isinstance(facts, ConstantFacts)
+            kept = tuple(value for value in facts.values if self.satisfies(of, value))
+            if kept:
+                branches.append(ConstantFacts(values=kept))
+        return Options(tuple(branches), constants.is_exact)
+
+    def _demands(self, schema: Mapping[str, Any], path: str) -> Iterable[Callable[[Options], Options]]:
+        """What the schema's combining keywords demand, each as a step that narrows the options so far."""
+
+        def joined(with_these: Callable[[], Options]) -> Callable[[Options], Options]:
+            return lambda so_far: self.join(so_far, with_these())
+
+        if "$ref" in schema:
+            yield joined(partial(self.options, self._reference(schema)))
+        for index, part in enumerate(schema.get("allOf", ())):
+            yield joined(partial(self.options, self._node(part, path, "allOf", index)))
+        if "if" in schema:
+            yield joined(partial(self._condition, schema, path))
+        for name, needed in schema.get("dependentRequired", {}).items():
+            demanded = ObjectFacts(required=(name, *needed))
+            yield joined(partial(Options, (*_not_an_object(), demanded, _without(name, path))))
+        for name, part in schema.get("dependentSchemas", {}).items():
+            yield joined(
+                partial(self._dependent, name, self._node(part, path, "dependentSchemas", name), path)
+            )
+        if "anyOf" in schema:
+            parts = [self._node(part, path, "anyOf", index) for index, part in enumerate(schema["anyOf"])]
+            yield joined(partial(self._any_of, parts))
+        if "oneOf" in schema:
+            yield lambda so_far: self._one_of(so_far, schema["oneOf"], path)
+        if "not" in schema:
+            excluded, negation = self._node(schema["not"], path, "not"), self._not(schema["not"], path, "not")
+            yield lambda so_far: self._exclude(so_far, excluded, negation)
+
+    def _any_of(self, parts: Sequence[Node]) -> Options:
+        read = [self.options(part) for part in parts]
+        branches = tuple(itertools.chain.from_iterable(part.branches for part in read))
+        return Options(branches, all(part.is_exact for part in read))
+
+    def _dependent(self, name: str, of: Node, path: str) -> Options:
+        present = self.join(Options((ObjectFacts(required=(name,)),)), self.options(of))
+        return Options((*present.branches, *_not_an_object(), _without(name, path)), present.is_exact)
 
     def _own_facts(self, schema: Mapping[str, Any], path: str) -> tuple[Facts, ...]:
         declared = schema.get("type")
@@ -424,7 +494,10 @@ class OptionReader:
                         name: self._node(part, path, "properties", name) for name, part in properties.items()
                     },
                     patterns=tuple(
-                        (self._key_pattern(pattern, path), self._node(part, path, "patternProperties", pattern))
+                        (
+                            self._key_pattern(pattern, path),
+                            self._node(part, path, "patternProperties", pattern),
+                        )
                         for pattern, part in patterns.items()
                     ),
                     additional=self._node(
@@ -461,18 +534,21 @@ class OptionReader:
         branches: list[Facts] = []
         is_exact = base.is_exact
         nodes = [self._node(part, path, "oneOf", index) for index, part in enumerate(parts)]
+        most = max(1, _MAX_PER_EXCLUSION // len(parts))
         for index, own in enumerate(nodes):
             current = self.join(base, self.options(own))
             for other_index, other in enumerate(parts):
                 if other_index != index:
                     negation = self._not(other, path, "oneOf", other_index)
-                    current = self._exclude(current, nodes[other_index], negation)
+                    current = self._exclude(current, nodes[other_index], negation, most=most)
             is_exact = is_exact and current.is_exact
             branches += (item for item in current.branches if item not in branches)
         return Options(tuple(branches[:MAX_BRANCHES]), is_exact and len(branches) <= MAX_BRANCHES)
 
-    def _exclude(self, current: Options, excluded: Node, negation: Node) -> Options:
-        """`current` without what `excluded` allows."""
+    def _exclude(
+        self, current: Options, excluded: Node, negation: Node, *, most: int = _MAX_PER_EXCLUSION
+    ) -> Options:
+        """`current` without what `excluded` allows; at most so many ways to tell a branch from it are kept."""
         others = self.options(excluded)
         kept: list[Facts] = []
         is_exact = current.is_exact
@@ -485,8 +561,8 @@ class OptionReader:
             if branch in narrowed:
                 kept.append(branch)
             else:
-                possible = [item for item in narrowed if not self.is_impossible(item)]
-                kept += possible[:_MAX_PER_EXCLUSION]
+                possible = (item for item in narrowed if not self.is_impossible(item))
+                kept += itertools.islice(possible, most)
         return Options(tuple(kept[:MAX_BRANCHES]), is_exact and len(kept) <= MAX_BRANCHES)
 
     def _are_apart(self, first: Facts, second: Facts) -> bool:
@@ -641,11 +717,17 @@ class OptionReader:
             yield from self.options(self._not(part, path, "allOf", index)).branches
         for keyword in ("anyOf", "oneOf"):
             if keyword in schema:
-                # Breaking every part breaks both; that two parts of a oneOf hold at once is left out.
+                # Breaking every part breaks both; so do, for oneOf, two parts at once.
                 none = Options(EVERYTHING)
                 for index, part in enumerate(schema[keyword]):
                     none = self.join(none, self.options(self._not(part, path, keyword, index)))
                 yield from none.branches
+        if len(schema.get("oneOf", ())) <= _MAX_PAIRED:
+            parts = [
+                self._node(part, path, "oneOf", index) for index, part in enumerate(schema.get("oneOf", ()))
+            ]
+            for first, second in itertools.combinations(parts, 2):
+                yield from self.options(both(first, second)).branches
         if "not" in schema:
             yield from self.options(self._node(schema["not"], path, "not")).branches
         if "if" in schema:
@@ -656,7 +738,11 @@ class OptionReader:
                     yield from self.join(self.options(when), broken).branches
 
 
-_FORMATS = FormatChecker()
+_FORMATS = Draft202012Validator.FORMAT_CHECKER
+
+
+def _are_constants(options: Options) -> bool:
+    return bool(options.branches) and all(isinstance(facts, ConstantFacts) for facts in options.branches)
 
 
 def _unlooked_at(facts: Facts) -> Facts:
@@ -667,6 +753,9 @@ def _unlooked_at(facts: Facts) -> Facts:
         case ObjectFacts():
             return replace(facts, evaluated=frozenset(), evaluated_patterns=(), is_all_evaluated=False)
     return facts
+
+
+_NOT_NULL = node(literal({"type": "null"}, "$", is_negated=True))
 
 
 def _not_an_object() -> tuple[Facts, ...]:

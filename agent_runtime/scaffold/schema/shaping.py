@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ...errors import SchemaError
+from ..language import refusal_of
 from ..shape import (
     ArrayShape,
     ConstantsShape,
@@ -38,7 +39,7 @@ from .facts import (
     node,
     type_names,
 )
-from .grammar import write_grammar
+from .grammar import GrammarWriter
 from .options import OptionReader
 from .settle import (
     Unwritable,
@@ -62,6 +63,10 @@ class _LeadsBack(Exception):
         super().__init__()
 
 
+class _NothingLeft(SchemaError):
+    """No alternative of a node can be written; an alternative of what is around it may still be."""
+
+
 class _NeedsGrammar(Exception):
     """The options are fine, but no shape says them."""
 
@@ -72,6 +77,7 @@ class Shaper:
     def __init__(self, reader: OptionReader, *, tool: str) -> None:
         """Shapes of the nodes `reader` reads, for errors of this tool."""
         self._reader = reader
+        self._writer = GrammarWriter(reader)
         self._tool = tool
         self._known: dict[Node, Shape] = {}
         self._grammars: dict[Node, GrammarShape] = {}
@@ -102,6 +108,7 @@ class Shaper:
         if not objects:
             raise self._nothing_left(of, path, None, keyword="type")
         obstacle: Unwritable | None = None
+        refusal: _NothingLeft | None = None
         self._stack.append(of)
         try:
             for facts in objects:
@@ -110,6 +117,9 @@ class Shaper:
                                for settled in settled_objects(facts, self._reader)]  # fmt: skip
                 except Unwritable as error:
                     obstacle = error
+                    continue
+                except _NothingLeft as error:
+                    refusal = error
                     continue
                 found = next((option for option in options if option is not None), None)
                 if found is not None:
@@ -120,7 +130,7 @@ class Shaper:
                     return found
         finally:
             self._stack.pop()
-        raise self._nothing_left(of, path, obstacle)
+        raise refusal or self._nothing_left(of, path, obstacle)
 
     def _shape(self, of: Node, path: str) -> Shape:
         of = self._reader.canonical(of)
@@ -146,13 +156,16 @@ class Shaper:
     def _from_options(self, of: Node, path: str) -> Shape:
         shapes: list[Shape] = []
         obstacle: Unwritable | None = None
+        refusal: _NothingLeft | None = None
         for facts in self._reader.options(of).branches:
             try:
                 shapes += (shape for shape in self._facts(facts, of, path) if shape not in shapes)
             except Unwritable as error:
                 obstacle = error
+            except _NothingLeft as error:
+                refusal = error
         if not shapes:
-            raise self._nothing_left(of, path, obstacle)
+            raise refusal or self._nothing_left(of, path, obstacle)
         return _united(shapes)
 
     def _facts(self, facts: Facts, of: Node, path: str) -> Iterable[Shape]:
@@ -160,18 +173,18 @@ class Shaper:
             case ConstantFacts():
                 yield ConstantsShape(values=facts.values)
             case NumberFacts():
-                yield _number(settled_number(facts))
+                yield _decodable(_number(settled_number(facts)))
             case StringFacts():
                 if self._reader.is_impossible(facts):
                     return
-                yield _string(settled_string(facts))
+                yield _decodable(_string(settled_string(facts)))
             case ArrayFacts():
                 array = self._array(settled_array(facts, self._reader), of, path)
                 if array is not None:
                     yield array
             case ObjectFacts():
-                for settled in settled_objects(facts, self._reader):
-                    shape = self._object(settled, of, path)
+                for closed in settled_objects(facts, self._reader):
+                    shape = self._object(closed, of, path)
                     if shape is not None:
                         yield shape
 
@@ -179,16 +192,16 @@ class Shaper:
         most = facts.max_items
         prefix: list[Shape] = []
         for index, item in enumerate(facts.prefix):
-            if self._reader.is_empty(item) or (most is not None and index >= most):
+            if self._reader.is_hopeless(item) or (most is not None and index >= most):
                 break
             prefix.append(self._child(item, of, f"{path}.prefixItems[{index}]"))
         is_cut = len(prefix) < len(facts.prefix)
-        is_closed = is_cut or most == len(prefix) or self._reader.is_empty(facts.rest)
+        is_closed = is_cut or most == len(prefix) or self._reader.is_hopeless(facts.rest)
         items: Shape | None = None
         if not is_closed:
             try:
                 items = self._child(facts.rest, of, f"{path}.items")
-            except SchemaError:
+            except _NothingLeft:
                 if facts.min_items > len(prefix):
                     raise
         if items is None and facts.min_items > len(prefix):
@@ -208,11 +221,12 @@ class Shaper:
     ) -> ObjectShape | None:
         properties: list[Property] = []
         for name in facts.declared():
-            child = self._reader.property_node(facts, name)
+            child = self._reader.written_property(facts, name)
             is_required = name in facts.required
-            if self._reader.is_empty(child):
+            if self._reader.is_hopeless(child):
                 if is_required:
                     return None
+                self._refuse_mistake(child, path)
                 continue
             shape = self._child(child, of, f"{path}.properties.{name}")
             properties.append(
@@ -221,11 +235,7 @@ class Shaper:
                 )
             )
         is_short = len(properties) < facts.min_properties
-        if (
-            not is_call
-            and facts.max_properties != 0
-            and wants_more_keys(facts)
-        ):
+        if not is_call and facts.max_properties != 0 and wants_more_keys(facts):
             raise _NeedsGrammar
         if is_short:
             if is_open(facts) and not is_call:
@@ -239,6 +249,15 @@ class Shaper:
             most = None
         least = facts.min_properties if facts.min_properties > len(facts.required) else 0
         return ObjectShape(properties=tuple(properties), min_properties=least, max_properties=most)
+
+    def _refuse_mistake(self, of: Node, path: str) -> None:
+        """Refuse an optional property whose own schema contradicts itself; `false` and `not` mean it."""
+        for item in of:
+            if isinstance(item.schema, bool) or item.is_negated or "not" in item.schema:
+                continue
+            if self._reader.is_empty((item,)):
+                mistake = self._nothing_left((item,), path, None)
+                raise SchemaError(mistake.reason, tool=self._tool, path=mistake.path, keyword=mistake.keyword)
 
     def _child(self, of: Node, parent: Node, path: str) -> Shape:
         """A child's shape; a child that leads back to its parent is where the grammar begins."""
@@ -257,7 +276,7 @@ class Shaper:
         known = self._grammars.get(of)
         if known is None:
             try:
-                known = self._grammars[of] = GrammarShape(schema=write_grammar(of, self._reader))
+                known = self._grammars[of] = GrammarShape(schema=self._writer.write(of))
             except Unwritable as error:
                 raise self._nothing_left(of, path, error) from None
         return known
@@ -300,7 +319,7 @@ class Shaper:
         where = of[0].path if of else path
         present = {key for item in of if isinstance(item.schema, dict) for key in item.schema}
         if obstacle is not None:
-            return SchemaError(
+            return _NothingLeft(
                 f"cannot be honoured: {obstacle.reason}",
                 tool=self._tool,
                 path=where,
@@ -310,7 +329,7 @@ class Shaper:
         reason = (
             "no value satisfies this schema" if keyword != "type" else "the arguments of a tool are an object"
         )
-        return SchemaError(reason, tool=self._tool, path=where, keyword=blamed)
+        return _NothingLeft(reason, tool=self._tool, path=where, keyword=blamed)
 
     def _empty_part(self, of: Node) -> Node | None:
         """The required property that nothing satisfies, if that is what makes an object impossible."""
@@ -332,9 +351,18 @@ _SUSPECTS = (
 )  # fmt: skip
 
 
+def _decodable(shape: Shape) -> Shape:
+    """The shape, if an automaton of reasonable size says it exactly."""
+    if refusal_of(shape) is not None:
+        raise _NeedsGrammar
+    return shape
+
+
 def _number(facts: NumberFacts) -> Shape:
     step = common_multiple(facts.multiples)
-    if facts.is_integer or (step is not None and float(step).is_integer()):  # multiples of integers are integers
+    if facts.is_integer or (
+        step is not None and float(step).is_integer()
+    ):  # multiples of integers are integers
         low, high = integer_bounds(facts)
         return IntegerShape(minimum=low, maximum=high, multiple_of=integer_step(facts.multiples))
     return NumberShape(

@@ -14,6 +14,7 @@ from llguidance import LLMatcher
 
 from ...errors import SchemaError
 from ..byte_automaton import LanguageError
+from ..formats import FORMATS
 from ..pattern import (
     BEGIN,
     END,
@@ -26,7 +27,7 @@ from ..pattern import (
     Sequence,
     parse_pattern,
 )
-from .facts import StringFacts
+from .facts import StringFacts, least
 
 EXACT_FORMATS = frozenset(
     ("date", "time", "date-time", "duration", "uuid", "email", "uri", "hostname", "ipv4", "ipv6")
@@ -184,20 +185,20 @@ def is_empty_language(facts: StringFacts) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def _is_empty(patterns: tuple[str, ...], least: int, most: int | None) -> bool:
+def _is_empty(patterns: tuple[str, ...], fewest: int, most: int | None) -> bool:
     parts: list[str] = []
     for pattern in patterns:
         parts += rust_patterns(pattern, is_wide=True) or ()
-    schema = string_schema(parts, least, most)
+    schema = string_schema(parts, fewest, most)
     message = LLMatcher.validate_grammar(LLMatcher.grammar_from_json_schema(schema))
     return message.startswith("Unsatisfiable")
 
 
-def string_schema(patterns: list[str], least: int, most: int | None) -> dict[str, object]:
+def string_schema(patterns: list[str], fewest: int, most: int | None) -> dict[str, object]:
     """A string schema for llguidance."""
     schema: dict[str, object] = {"type": "string"}
-    if least:
-        schema["minLength"] = least
+    if fewest:
+        schema["minLength"] = fewest
     if most is not None:
         schema["maxLength"] = most
     if len(patterns) == 1:
@@ -243,30 +244,38 @@ def are_disjoint(first: str, second: str) -> bool:
     return _is_empty((first, second), 0, None)
 
 
-_HOUR, _MINUTE, _SECOND = "(?:[01][0-9]|2[0-3])", "[0-5][0-9]", "[0-5][0-9]"
-_TIME = rf"{_HOUR}:{_MINUTE}:{_SECOND}(?:\.[0-9]{{1,6}})?(?:Z|[+-]{_HOUR}:{_MINUTE})"
+# Dates without the look-ahead of formats.py, which llguidance does not know: no year 0, no 29th of February.
 _DATE = (
     "(?:[0-9]{3}[1-9]|[0-9]{2}[1-9]0|[0-9][1-9]00|[1-9]000)-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])"
     "|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))"
 )
-_LABEL = "[a-z0-9](?:[a-z0-9]{0,20}|[a-z0-9]{1,20}-[a-z0-9]{1,20})"
-_BYTE = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
-_RUST_FORMATS = {
-    "date": _DATE,
-    "time": _TIME,
-    "date-time": f"{_DATE}T{_TIME}",
-    "duration": "P(?:[0-9]{1,4}W|(?:[0-9]{1,4}Y)?(?:[0-9]{1,4}M)?[0-9]{1,4}D|T(?:[0-9]{1,4}H)?(?:[0-9]{1,4}M)?[0-9]{1,4}S"
-    "|T(?:[0-9]{1,4}H)?[0-9]{1,4}M|T[0-9]{1,4}H|[0-9]{1,4}Y|(?:[0-9]{1,4}Y)?[0-9]{1,4}M)",
-    "uuid": "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
-    "email": rf"[A-Za-z0-9_+-]{{1,20}}(?:\.[A-Za-z0-9_+-]{{1,20}}){{0,2}}@(?:{_LABEL}\.){{1,2}}[a-z]{{2,10}}",
-    "uri": rf"(?:https?|ftp)://(?:{_LABEL}\.){{1,3}}[a-z]{{2,10}}(?::[1-9][0-9]{{1,3}})?(?:/[A-Za-z0-9_.~-]{{0,40}}){{0,6}}"
-    r"(?:\?[A-Za-z0-9_.~=&-]{0,80})?(?:#[A-Za-z0-9_.~-]{0,40})?",
-    "hostname": rf"(?:{_LABEL}\.){{0,3}}[a-z][a-z0-9]{{1,20}}",
-    "ipv4": rf"{_BYTE}(?:\.{_BYTE}){{3}}",
-    "ipv6": "(?:[0-9a-f]{1,4}:){7}[0-9a-f]{1,4}|(?:[0-9a-f]{1,4}:){1,5}:[0-9a-f]{1,4}|::(?:[0-9a-f]{1,4})?",
-}
 
 
-def rust_format(name: str) -> str:
-    """A Rust pattern for a format: everyday values of it, every one of them valid."""
-    return f"^(?:{_RUST_FORMATS[name]})$"
+@lru_cache(maxsize=64)
+def rust_format(name: str) -> tuple[str, int | None]:
+    """A Rust pattern for a format, every value of it valid, and how long it may be."""
+    form = FORMATS[name]
+    if name == "date":
+        return f"^{_DATE}$", None
+    if name == "date-time":
+        (time,) = rust_patterns(FORMATS["time"].pattern) or ("",)
+        return f"^{_DATE}T{time.removeprefix('^')}", None
+    (pattern,) = rust_patterns(form.pattern) or ("",)
+    return pattern, form.max_length
+
+
+@lru_cache(maxsize=1024)
+def is_unwritable(facts: StringFacts) -> bool:
+    """Whether patterns, format and length leave nothing that we can write."""
+    spelt: list[str] = []
+    most = facts.max_length
+    for pattern in facts.patterns:
+        spelt += rust_patterns(pattern) or ()
+    for name in facts.formats:
+        pattern, limit = rust_format(name)
+        spelt.append(pattern)
+        most = least(most, limit)
+    if not spelt or (len(spelt) == 1 and not facts.min_length and facts.max_length is None):
+        return False
+    schema = string_schema(spelt, facts.min_length, most)
+    return LLMatcher.validate_grammar(LLMatcher.grammar_from_json_schema(schema)).startswith("Unsatisfiable")
