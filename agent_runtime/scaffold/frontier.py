@@ -83,12 +83,11 @@ class _InConstants:
 class _InSlot:
     """In a slot whose language a matcher follows."""
 
-    __slots__ = ("budget", "ends", "mask", "matcher", "token_ids", "walker")
+    __slots__ = ("ends", "mask", "matcher", "token_ids", "walker")
 
-    def __init__(self, walker: CallWalker, matcher: SlotMatcher, budget: int) -> None:
+    def __init__(self, walker: CallWalker, matcher: SlotMatcher) -> None:
         self.walker = walker
         self.matcher = matcher
-        self.budget = budget
         self.mask: NDArray[np.bool_] | None = None
         self.token_ids: list[int] = []
         self.ends: TokenNode | None = None
@@ -213,17 +212,17 @@ class CallFrontier:
         elif slot.constants:
             yield _InConstants(walker, self._trees.tree(slot.constants))
         else:
-            yield _InSlot(walker, self._matcher(slot), self._budget(slot))
+            yield _InSlot(walker, self._matcher(slot, self._budget(slot)))
 
     def _budget(self, slot: Slot) -> int:
         return min(slot.budget.limit, self._max_slot_tokens)
 
-    def _matcher(self, slot: Slot) -> SlotMatcher:
+    def _matcher(self, slot: Slot, budget: int) -> SlotMatcher:
         return matcher_for(
             slot.shape,
             self._vocabulary,
             leading_space=slot.leading_space,
-            budget=self._budget(slot),
+            budget=budget,
             earlier_items=[slot.raw_text(value) for value in slot.earlier_items],
         )
 
@@ -236,16 +235,22 @@ class CallFrontier:
         )
 
     def _note_overflow(self, reading: _InConstants | _InSlot) -> None:
-        if isinstance(reading, _InSlot) and len(reading.token_ids) >= reading.budget:
-            assert reading.walker.slot is not None
-            self.overflowed.add(reading.walker.slot.path)
+        """Record a value that ends at its limit although it could go on."""
+        slot = reading.walker.slot
+        if slot is None or isinstance(reading, _InConstants) or len(reading.token_ids) < self._budget(slot):
+            return
+        unbounded = self._matcher(slot, 2 * len(reading.token_ids) + 64)
+        for token_id in reading.token_ids:
+            unbounded.advance(token_id)
+        if unbounded.allowed().any():
+            self.overflowed.add(slot.path)
 
     def _has_value_left(self, slot: Slot | None) -> bool:
         """Whether a slot of an array of unique items can hold anything that is not taken."""
         if slot is None or slot.constants or not slot.earlier_items:
             return True
         try:
-            matcher = self._matcher(slot)
+            matcher = self._matcher(slot, self._budget(slot))
         except LanguageError:
             return False
         return matcher.can_end() or bool(matcher.allowed().any())

@@ -65,12 +65,16 @@ def filled(
     sampling: Sampling | None = None,
     seed: int = 0,
     max_length: int = 5000,
+    max_slot_tokens: int = 40,
 ) -> FilledCall | None:
     backbone = backbone or TableBackbone(random_rows(VOCAB, seed=seed))
     tape = Tape()
     tape.write(VIEW.encode('\n{"name": "'))
     program = fill_autoregressive(
-        frontier_of(*scaffolds), tape, sampler=Sampler(sampling or Sampling()), max_length=max_length
+        frontier_of(*scaffolds, max_slot_tokens=max_slot_tokens),
+        tape,
+        sampler=Sampler(sampling or Sampling()),
+        max_length=max_length,
     )
     return run_program(program, backbone)
 
@@ -259,6 +263,15 @@ def test_a_value_ends_at_the_slot_limit() -> None:
 
     assert call.arguments == {"text": "a" * 40}
     assert (call.slots["text"].has_overflowed, call.confidence) == (True, 0.0)
+
+
+def test_a_value_as_long_as_it_must_be_is_not_cut_off() -> None:
+    scaffold = build_scaffold("f", members(id=StringShape(format="uuid")))
+
+    call = done(filled(scaffold, max_slot_tokens=5))
+
+    assert len(call.arguments["id"]) == 36
+    assert not call.slots["id"].has_overflowed
 
 
 def test_a_grammar_value_is_decoded_under_its_schema() -> None:
