@@ -33,7 +33,8 @@ MAX_COUNT = 16_384
 
 CACHED_AUTOMATA = 128
 
-_UNREACHABLE = np.iinfo(np.int32).max
+UNREACHABLE = int(np.iinfo(np.int32).max)
+"""Distance of states and counts from which no value can be completed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -102,7 +103,7 @@ class TokenAutomaton:
             if self.max_length is not None:
                 return -1, 0
             count = self.highest_count
-        return (target, count) if self.min_tokens_to_accept[target, count] != _UNREACHABLE else (-1, 0)
+        return (target, count) if self.min_tokens_to_accept[target, count] != UNREACHABLE else (-1, 0)
 
     def can_end(self, state: int, count: int) -> bool:
         """Whether a value may end here."""
@@ -169,9 +170,9 @@ def _compile(language: Language, vocabulary: TokenVocabulary) -> TokenAutomaton:
     is_final = language.automaton.is_final
     most = _highest_count(language)
     distance = _tokens_to_accept(table, lengths, is_final, language, most)
-    if distance[0, 0] == _UNREACHABLE:
+    if distance[0, 0] == UNREACHABLE:
         raise LanguageError(f"no sequence of the vocabulary's tokens writes a value of {language.key}")
-    is_useful = distance.min(axis=1) != _UNREACHABLE
+    is_useful = distance.min(axis=1) != UNREACHABLE
     table = np.where((table >= 0) & is_useful[table], table, -1)
     for array in (classes, table, lengths, is_final, distance):
         array.flags.writeable = False
@@ -294,15 +295,13 @@ def _tokens_to_accept(
     edges = edges[edges[:, 2] <= most] if language.max_length is not None else edges
     sources, targets, added = edges[:, 0], edges[:, 1], edges[:, 2]
     counts = np.arange(most + 1)
-    distance = np.full((len(table), most + 1), _UNREACHABLE, np.int32)
+    distance = np.full((len(table), most + 1), UNREACHABLE, np.int32)
     distance[is_final, language.min_length :] = 0
     step = 0
     while True:
         # The states and counts one token before those found last.
         is_last = distance == step
-        useful = np.flatnonzero(
-            is_last.any(axis=1)[targets] & (distance.max(axis=1) == _UNREACHABLE)[sources]
-        )
+        useful = np.flatnonzero(is_last.any(axis=1)[targets] & (distance.max(axis=1) == UNREACHABLE)[sources])
         step += 1
         found = np.zeros(distance.shape, np.bool_)
         for some in np.array_split(useful, 1 + len(useful) * (most + 1) // MAX_CELLS):
@@ -313,7 +312,7 @@ def _tokens_to_accept(
             if language.max_length is not None:
                 hits &= is_inside
             np.logical_or.at(found, sources[some], hits)
-        found &= distance == _UNREACHABLE
+        found &= distance == UNREACHABLE
         if not found.any():
             return distance
         distance[found] = step
@@ -323,7 +322,7 @@ def _expanded(automaton: TokenAutomaton) -> tuple[NDArray[np.int32], NDArray[np.
     most = automaton.highest_count
     distance = automaton.min_tokens_to_accept
     number = np.full(distance.shape, -1, np.int32)
-    useful = distance != _UNREACHABLE
+    useful = distance != UNREACHABLE
     useful[0, 0] = True
     number[useful] = np.arange(np.count_nonzero(useful))  # (0, 0) comes first, so it stays the initial state
     states, counts = np.nonzero(useful)

@@ -155,7 +155,7 @@ class GrammarMatcher:
         return only
 
     def _wandering(self, candidates: list[int]) -> int | None:
-        """A token inside a string that may not end here (a pattern, a length): a random walk ends where it may.
+        """A token inside a string that may not end here: a walk that is random enough ends where it may.
 
         Single bytes, and every other time no letters: what a pattern waits for is rarely one more letter.
         """

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from .automaton import TokenAutomaton, compile_language
+from .automaton import UNREACHABLE, TokenAutomaton, compile_language
 from .grammar import GrammarMatcher
 from .language import language_of
 from .shape import GrammarShape, Shape
@@ -22,11 +22,11 @@ from .vocabulary import TokenVocabulary
 
 Mask = NDArray[np.bool_]
 
-MASK_BYTES = 4 * 2**20
-"""Memory for the masks kept of one automaton."""
+MASK_BYTES = 64 * 2**20
+"""Memory for masks; the oldest go first."""
 
-PLACES = 1024
-"""States, counts and budgets of one automaton whose mask is remembered."""
+PLACES = 4096
+"""States, counts and budgets of one automaton whose allowed classes are remembered."""
 
 
 class SlotMatcher(Protocol):
@@ -149,21 +149,20 @@ class _Masks:
 
     def __init__(self, automaton: TokenAutomaton) -> None:
         self._automaton = automaton
-        self._by_place: OrderedDict[tuple[int, int, int], tuple[Mask, int | None]] = OrderedDict()
-        self._by_classes: OrderedDict[bytes, tuple[Mask, int | None]] = OrderedDict()
-        self._most = max(16, MASK_BYTES // len(automaton.classes))
-        distance = np.where(automaton.min_tokens_to_accept < 2**30, automaton.min_tokens_to_accept, 0)
-        self._horizon = int(distance.max()) + 1
+        self._classes_at: dict[tuple[int, int, int], bytes] = {}
+        distance = automaton.min_tokens_to_accept
+        self._horizon = int(distance[distance < UNREACHABLE].max()) + 1
 
     def of(self, state: int, count: int, left: int) -> tuple[Mask, int | None]:
         """The mask, and the only token in it if there is just one."""
         place = (state, count, min(left, self._horizon))  # further away the budget excludes nothing
-        found = self._by_place.get(place)
-        if found is None:
-            found = self._by_place[place] = self._of_classes(self._allowed_classes(state, count, left))
-            if len(self._by_place) > PLACES:
-                self._by_place.popitem(last=False)
-        return found
+        key = self._classes_at.get(place)
+        if key is None:
+            if len(self._classes_at) >= PLACES:
+                self._classes_at.clear()
+            key = self._classes_at[place] = self._allowed_classes(*place).tobytes()
+        found = _kept_masks.get((self, key))
+        return found if found is not None else self._written_out(key)
 
     def _allowed_classes(self, state: int, count: int, left: int) -> NDArray[np.bool_]:
         automaton = self._automaton
@@ -176,19 +175,17 @@ class _Masks:
         is_alive &= automaton.min_tokens_to_accept[targets, after] < left
         return is_alive
 
-    def _of_classes(self, is_allowed: NDArray[np.bool_]) -> tuple[Mask, int | None]:
-        key = is_allowed.tobytes()
-        found = self._by_classes.get(key)
-        if found is None:
-            mask = is_allowed[self._automaton.classes]
-            mask.flags.writeable = False
-            found = (mask, int(mask.argmax()) if np.count_nonzero(mask) == 1 else None)
-            self._by_classes[key] = found
-            if len(self._by_classes) > self._most:
-                self._by_classes.popitem(last=False)
+    def _written_out(self, key: bytes) -> tuple[Mask, int | None]:
+        mask = np.frombuffer(key, np.bool_)[self._automaton.classes]
+        mask.flags.writeable = False
+        found = (mask, int(mask.argmax()) if np.count_nonzero(mask) == 1 else None)
+        _kept_masks[self, key] = found
+        while len(_kept_masks) * mask.nbytes > MASK_BYTES:
+            _kept_masks.popitem(last=False)
         return found
 
 
+_kept_masks: OrderedDict[tuple[_Masks, bytes], tuple[Mask, int | None]] = OrderedDict()
 _masks: WeakKeyDictionary[TokenAutomaton, _Masks] = WeakKeyDictionary()
 
 
