@@ -26,7 +26,7 @@ from .errors import SchemaError
 
 
 class Hidden:
-    """Marks a parameter the model never sees: `ctx: Annotated[Session, Hidden]`. Filled from the run's context."""
+    """Marks a parameter the model never sees, `ctx: Annotated[Session, Hidden]`; the context fills it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +66,8 @@ def read_source(x: Any, *, name: str | None, hidden: tuple[str, ...]) -> Source:
     if callable(x):
         return _from_function(x, name, hidden)
     raise SchemaError(
-        f"a {type(x).__name__} cannot be a tool: give a function, a pydantic model, a dataclass, a TypedDict, "
-        "a tool dict, or a LangChain tool",
+        f"a {type(x).__name__} cannot be a tool: give a function, a pydantic model, a dataclass, "
+        "a TypedDict, a tool dict, or a LangChain tool",
         tool=name or type(x).__name__,
     )
 
@@ -84,8 +84,8 @@ def _from_dict(x: Mapping[str, Any], name: str | None, hidden: tuple[str, ...]) 
     chosen = name or given
     if not isinstance(chosen, str) or not chosen:
         raise SchemaError(
-            "this dict has no name: give {'name', 'description', 'parameters'}, an OpenAI tool dict, or a schema "
-            "with a title",
+            "this dict has no name: give {'name', 'description', 'parameters'}, an OpenAI tool dict, "
+            "or a schema with a title",
             tool="?",
             keyword="title" if is_schema else "name",
         )
@@ -159,7 +159,7 @@ class _PlainSchema(GenerateJsonSchema):
         return next((part for part in result.get("anyOf", ()) if part.get("type") == "number"), result)
 
 
-def _from_class(x: type, name: str | None, hidden: tuple[str, ...]) -> Source:
+def _from_class(x: Any, name: str | None, hidden: tuple[str, ...]) -> Source:
     chosen = name or x.__name__
     if issubclass(x, BaseModel):
         model: type[BaseModel] | None = x
@@ -248,7 +248,7 @@ def _portable_typed_dict(x: Any) -> Any:
         key: _portable(hint) if key in required else typing_extensions.NotRequired[_portable(hint)]
         for key, hint in hints.items()
     }
-    made = typing_extensions.TypedDict(x.__name__, fields)  # type: ignore[operator]  # made at run time
+    made: Any = typing_extensions.TypedDict(x.__name__, fields)  # type: ignore[misc]  # made at run time
     made.__doc__ = x.__doc__
     return made
 
@@ -297,7 +297,7 @@ def _from_function(x: Callable[..., Any], name: str | None, hidden: tuple[str, .
             continue
         if parameter.name not in hints:
             notes.append(f"$.properties.{parameter.name}: no type hint, so anything is allowed")
-        field = f"argument_{len(fields)}"  # a name of ours: `json`, `copy` or `_x` would clash with pydantic's own
+        field = f"argument_{len(fields)}"  # `json` or `_x` would clash with pydantic's own names
         names[parameter.name] = field
         fields[field] = _field(parameter, _portable(annotation), described.get(parameter.name))
     unknown = set(hidden) - set(hidden_names)
@@ -339,7 +339,7 @@ def _signature(x: Callable[..., Any], tool: str) -> tuple[inspect.Signature, dic
         raise SchemaError(f"its signature cannot be read: {error}", tool=tool) from error
     except NameError as error:
         raise SchemaError(
-            f"a type hint cannot be resolved: {error}. Import the name at module level, outside TYPE_CHECKING",
+            f"a type hint cannot be resolved: {error}. Import it at module level, outside TYPE_CHECKING",
             tool=tool,
         ) from error
     return signature, hints

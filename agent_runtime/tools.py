@@ -168,7 +168,7 @@ def _multiple_of(_: Any, step: float, value: Any, __: Any) -> Iterator[Validatio
         yield ValidationError(f"{value!r} is not a multiple of {step!r}")
 
 
-_Validator = extend(Draft202012Validator, {"multipleOf": _multiple_of})
+_Validator: Any = extend(Draft202012Validator, {"multipleOf": _multiple_of})  # type: ignore[no-untyped-call]
 
 
 @overload
@@ -207,8 +207,8 @@ def tool(
 
     Args:
         x: a typed function (its docstring gives the descriptions), a pydantic model, a dataclass or TypedDict
-            class, an OpenAI, Anthropic or MCP tool dict, `{"name", "description", "parameters"}`, a JSON Schema
-            with a title, a LangChain tool, or a `Tool`.
+            class, an OpenAI, Anthropic or MCP tool dict, `{"name", "description", "parameters"}`, a JSON
+            Schema with a title, a LangChain tool, or a `Tool`.
         name: instead of its own name.
         description: instead of its own description.
         timeout_s: seconds one attempt may take.

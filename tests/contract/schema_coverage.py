@@ -1,4 +1,4 @@
-"""How much of the schema collections is accepted, whether anything generated is wrong, and how long compiling takes.
+"""How much of the schema collections is accepted, is anything generated wrong, and how long does compiling take?
 
     python -m tests.contract.schema_coverage                  all of JSONSchemaBench and the test suite
     python -m tests.contract.schema_coverage --only Kubernetes --refusals 30
@@ -182,7 +182,7 @@ def run_suite(*, only: str = "", samples: int = 5, every: int = 1) -> dict[str, 
             continue
         tally = tallies[name] = Tally()
         for number, row in enumerate(read_lines(SHARED / "json-schema-test-suite" / f"{name}.jsonl.zst")):
-            # Whether the media type of a text is checked is optional; here it is a description, as in 2020-12.
+            # Checking the media type of a text is optional; here it is a description, as in 2020-12.
             if number % every or row["file"].endswith("optional/content.json"):
                 continue
             schema = row["schema"]
@@ -200,7 +200,7 @@ def run_suite(*, only: str = "", samples: int = 5, every: int = 1) -> dict[str, 
 
 
 def _suite_judge(schema: Any, draft: Any) -> Any:
-    """jsonschema 4.26 does not count typed additionalProperties as evaluated in 2019-09; in 2020-12 it does."""
+    """In 2019-09 jsonschema 4.26 does not count typed additionalProperties as evaluated; in 2020-12 it does."""
     is_affected = draft is jsonschema.Draft201909Validator and isinstance(schema, dict)
     if (
         is_affected
@@ -220,7 +220,8 @@ def table(tallies: dict[str, Tally]) -> str:
         total.cold_ms += tally.cold_ms
         total.cached_ms += tally.cached_ms
     lines = [
-        "| subset | schemas | accepted | | samples | wrong | valid instances writable | cold ms p50 | p95 | max | cached p95 |",
+        "| subset | schemas | accepted | | samples | wrong | valid instances writable "
+        "| cold ms p50 | p95 | max | cached p95 |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, tally in {**tallies, "all": total}.items():

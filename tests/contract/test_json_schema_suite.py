@@ -1,4 +1,4 @@
-"""Against the official JSON-Schema-Test-Suite: what is written is valid, what is invalid is never writable."""
+"""Against the official JSON-Schema-Test-Suite: what is written is valid, the invalid is never writable."""
 
 from __future__ import annotations
 
@@ -51,19 +51,43 @@ _SMALL: list[tuple[Any, Any, Any]] = [
     ({"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}, {"a": 1}, {}),
     ({"type": "object", "properties": {"a": {}}, "additionalProperties": False}, {"a": [1]}, {"b": 1}),
     ({"type": "object", "additionalProperties": {"type": "integer"}}, {"x": 1}, {"x": "1"}),
-    ({"type": "object", "patternProperties": {"^x": {"type": "null"}}, "additionalProperties": False}, {"x1": None}, {"y": None}),
-    ({"type": "object", "additionalProperties": {"const": 1}, "minProperties": 1, "maxProperties": 1}, {"k": 1}, {"k": 1, "l": 1}),
-    ({"type": "object", "properties": {"a": {}, "b": {}}, "dependentRequired": {"a": ["b"]}}, {"a": 1, "b": 1}, {"a": 1}),
-    ({"type": "object", "propertyNames": {"enum": ["up"]}, "additionalProperties": {"const": 1}}, {"up": 1}, {"down": 1}),
+    (
+        {"type": "object", "patternProperties": {"^x": {"type": "null"}}, "additionalProperties": False},
+        {"x1": None},
+        {"y": None},
+    ),
+    (
+        {"type": "object", "additionalProperties": {"const": 1}, "minProperties": 1, "maxProperties": 1},
+        {"k": 1},
+        {"k": 1, "l": 1},
+    ),
+    (
+        {"type": "object", "properties": {"a": {}, "b": {}}, "dependentRequired": {"a": ["b"]}},
+        {"a": 1, "b": 1},
+        {"a": 1},
+    ),
+    (
+        {"type": "object", "propertyNames": {"enum": ["up"]}, "additionalProperties": {"const": 1}},
+        {"up": 1},
+        {"down": 1},
+    ),
     ({"anyOf": [{"type": "string"}, {"type": "integer", "minimum": 3}]}, 3, 2),
     ({"oneOf": [{"type": "integer"}, {"type": "number", "minimum": 2}]}, 1, 3),
     ({"allOf": [{"type": "integer"}, {"maximum": 3}]}, 3, 4),
     ({"not": {"type": ["object", "array", "null", "boolean", "string"]}}, 0.5, "2"),
     ({"type": "integer", "if": {"minimum": 5}, "then": {"multipleOf": 5}, "else": {"maximum": 2}}, 10, 4),
     ({"$ref": "#/$defs/n", "$defs": {"n": {"type": "integer"}}}, 5, "5"),
-    ({"type": "object", "properties": {"n": {"$ref": "#"}}, "additionalProperties": False}, {"n": {}}, {"n": 1}),
-    ({"type": "object", "allOf": [{"properties": {"a": {}}}], "unevaluatedProperties": False}, {"a": 1}, {"b": 1}),
-]  # fmt: skip
+    (
+        {"type": "object", "properties": {"n": {"$ref": "#"}}, "additionalProperties": False},
+        {"n": {}},
+        {"n": 1},
+    ),
+    (
+        {"type": "object", "allOf": [{"properties": {"a": {}}}], "unevaluatedProperties": False},
+        {"a": 1},
+        {"b": 1},
+    ),
+]
 
 
 @pytest.mark.parametrize(("schema", "valid", "invalid"), _SMALL, ids=[str(row[0])[:60] for row in _SMALL])

@@ -150,19 +150,46 @@ def test_normalising_keeps_the_meaning(schema: Any, candidates: list[Any]) -> No
 @pytest.mark.parametrize(
     "schema",
     [
-        {"type": "object", "additionalProperties": {"type": "integer"}, "minProperties": 1, "maxProperties": 3},
+        {
+            "type": "object",
+            "additionalProperties": {"type": "integer"},
+            "minProperties": 1,
+            "maxProperties": 3,
+        },
         {"type": "object", "patternProperties": {"^x-": {"type": "null"}}, "additionalProperties": False},
-        {"type": "object", "propertyNames": {"enum": ["up", "down"]}, "additionalProperties": {"type": "boolean"}},
-        {"type": "array", "contains": {"const": 7}, "maxContains": 1, "items": {"enum": [1, 7]}, "minItems": 3},
-        {"$ref": "#/$defs/t", "$defs": {"t": {"anyOf": [{"type": "null"}, {"type": "array", "items": {"$ref": "#/$defs/t"}}]}}},
+        {
+            "type": "object",
+            "propertyNames": {"enum": ["up", "down"]},
+            "additionalProperties": {"type": "boolean"},
+        },
+        {
+            "type": "array",
+            "contains": {"const": 7},
+            "maxContains": 1,
+            "items": {"enum": [1, 7]},
+            "minItems": 3,
+        },
+        {
+            "$ref": "#/$defs/t",
+            "$defs": {"t": {"anyOf": [{"type": "null"}, {"type": "array", "items": {"$ref": "#/$defs/t"}}]}},
+        },
         {"type": "string", "not": {"enum": ["a", "ab", ""]}, "maxLength": 2},
         {"type": "string", "allOf": [{"pattern": "a"}, {"pattern": "b"}], "maxLength": 4},
         {"type": "string", "pattern": "^(?=.*[0-9])(?=.*[a-z])[0-9a-z]{4,8}$"},
-        {"oneOf": [{"required": ["a"]}, {"required": ["b"]}], "properties": {"a": {}, "b": {}}, "type": "object"},
-        {"type": "object", "properties": {"a": {"type": "string"}}, "unevaluatedProperties": False, "allOf": [{"properties": {"b": {"const": 1}}}]},
+        {
+            "oneOf": [{"required": ["a"]}, {"required": ["b"]}],
+            "properties": {"a": {}, "b": {}},
+            "type": "object",
+        },
+        {
+            "type": "object",
+            "properties": {"a": {"type": "string"}},
+            "unevaluatedProperties": False,
+            "allOf": [{"properties": {"b": {"const": 1}}}],
+        },
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_values_shapes_struggle_with_are_valid_too(schema: Any) -> None:
     shape = compile_schema(schema, tool_name="probe")
 

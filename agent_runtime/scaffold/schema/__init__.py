@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from ...errors import SchemaError
 from ..shape import ObjectShape, Shape
@@ -39,6 +39,7 @@ class CompiledCall:
     """What was read differently from how it was written."""
 
 
+_T = TypeVar("_T")
 _shapes: OrderedDict[str, Shape] = OrderedDict()
 _calls: OrderedDict[str, CompiledCall] = OrderedDict()
 
@@ -89,7 +90,7 @@ def _open(schema: Any, tool_name: str) -> tuple[Document, OptionReader, Shaper]:
     return document, reader, Shaper(reader, tool=tool_name)
 
 
-def _guarded(step: Any, tool_name: str) -> Any:
+def _guarded(step: Callable[[], _T], tool_name: str) -> _T:
     """Run one step; a schema too deep for Python's stack is refused like any other."""
     try:
         return step()
@@ -105,14 +106,14 @@ def _key(schema: Any) -> str | None:
         return None
 
 
-def _recall(cache: OrderedDict[str, Any], key: str | None) -> Any:
+def _recall(cache: OrderedDict[str, _T], key: str | None) -> _T | None:
     if key is None or key not in cache:
         return None
     cache.move_to_end(key)
     return cache[key]
 
 
-def _remember(cache: OrderedDict[str, Any], key: str | None, value: Any) -> Any:
+def _remember(cache: OrderedDict[str, _T], key: str | None, value: _T) -> _T:
     if key is not None:
         cache[key] = value
         while len(cache) > _CACHE_SIZE:

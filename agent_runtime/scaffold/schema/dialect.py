@@ -22,8 +22,8 @@ _LOOSE_TYPES = {
     "float": "number", "double": "number", "decimal": "number",
     "int": "integer", "long": "integer", "short": "integer", "byte": "integer", "bigint": "integer",
     "bool": "boolean", "str": "string", "char": "string", "text": "string",
-    "tuple": "array", "list": "array", "arraylist": "array", "set": "array", "queue": "array", "stack": "array",
-    "none": "null", "any": "any",
+    "tuple": "array", "list": "array", "arraylist": "array", "set": "array", "queue": "array",
+    "stack": "array", "none": "null", "any": "any",
 }  # fmt: skip
 
 # The draft that introduced a keyword. A document that declares an older dialect does not mean it.
@@ -39,7 +39,8 @@ ANNOTATIONS = (
     "contentEncoding", "contentMediaType",
 )  # fmt: skip
 _COUNTS = (
-    "minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties", "minContains", "maxContains",
+    "minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties",
+    "minContains", "maxContains",
 )  # fmt: skip
 
 

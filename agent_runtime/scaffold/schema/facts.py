@@ -127,7 +127,7 @@ class ArrayFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """`properties`, `patternProperties` and `additionalProperties` of one schema object, which belong together."""
+    """`properties`, `patternProperties` and `additionalProperties` of one schema: they belong together."""
 
     properties: Mapping[str, Node] = field(default_factory=dict)
     patterns: tuple[tuple[str, Node], ...] = ()

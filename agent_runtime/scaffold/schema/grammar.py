@@ -7,6 +7,7 @@ loosely. Recursion is unrolled a few levels; strings and arrays get an upper lim
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -48,10 +49,10 @@ MAX_ITEMS = 16
 """Items of an array without maxItems, and undeclared keys of an object."""
 
 LEVELS = ((2, 100), (1, 250), (0, 2500))
-"""How often recursion may come back, and how many subschemas and keys that may cost; the first that suffices is taken."""
+"""How often recursion may come back, and how many subschemas and keys that may cost; the first that fits."""
 
 MAX_TOTAL_PARTS = 20_000
-"""Subschemas and keys that may be looked at for all grammars of one document: a bound on the time that takes."""
+"""Subschemas and keys that may be looked at for all grammars of one document: a bound on time."""
 
 _MAX_INTEGER = 2**53 - 1
 _MAX_NUMBER = 10**12
@@ -229,14 +230,14 @@ class GrammarWriter:
                 if name in facts.required or name in (*chosen, *others)
             }
             left = {name: False for name in declared if name not in properties}
-            schema: JsonSchema = {
+            result: JsonSchema = {
                 "type": "object",
                 "properties": {**properties, **taken, **left},
                 "required": [*facts.required, *chosen],
                 "additionalProperties": False,
             }
             if extra and (most is None or most > len(chosen) + len(others)):
-                schema["patternProperties"] = extra
+                result["patternProperties"] = extra
                 is_counted = most is not None or still > 0
                 if is_counted and (others or taken or left):
                     raise Unwritable(
@@ -244,14 +245,14 @@ class GrammarWriter:
                     )
                 if not others and not taken and not left:
                     room = MAX_ITEMS if most is None else most - len(chosen)
-                    schema["maxProperties"] = len(properties) + min(room, MAX_ITEMS)
+                    result["maxProperties"] = len(properties) + min(room, MAX_ITEMS)
                     if still > 0:
-                        schema["minProperties"] = len(properties) + still
+                        result["minProperties"] = len(properties) + still
                 if still > 1:  # llguidance may write a key twice, which then counts once
                     raise Unwritable("several undeclared keys cannot be kept apart", "minProperties")
             elif still > 0:
                 continue
-            yield schema
+            yield result
 
     def _undeclared(self, facts: ObjectFacts, level: int) -> JsonSchema:
         """Keys that nothing declares, as disjoint `patternProperties`."""
@@ -418,10 +419,7 @@ def _number(facts: NumberFacts) -> JsonSchema:
 
 def _string(facts: StringFacts) -> JsonSchema:
     excluded = facts.excluded
-    settled = settled_string(StringFacts(
-        min_length=facts.min_length, max_length=facts.max_length, patterns=facts.patterns, formats=facts.formats,
-        not_patterns=facts.not_patterns, not_formats=facts.not_formats,
-    ))  # fmt: skip
+    settled = settled_string(replace(facts, excluded=frozenset()))
     spelt: list[str] = [text.rust_all_but(excluded)] if excluded else []
     for pattern in settled.patterns:
         parts = text.rust_patterns(pattern)

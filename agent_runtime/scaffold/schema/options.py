@@ -548,7 +548,7 @@ class OptionReader:
     def _exclude(
         self, current: Options, excluded: Node, negation: Node, *, most: int = _MAX_PER_EXCLUSION
     ) -> Options:
-        """`current` without what `excluded` allows; at most so many ways to tell a branch from it are kept."""
+        """`current` without what `excluded` allows; at most `most` ways to set a branch apart are kept."""
         others = self.options(excluded)
         kept: list[Facts] = []
         is_exact = current.is_exact
@@ -608,7 +608,7 @@ class OptionReader:
     # -- negation
 
     def _negative(self, schema: Mapping[str, Any], path: str) -> tuple[Facts, ...]:
-        """Values that break at least one keyword of the schema; what is hard to break on purpose is left out."""
+        """Values that break a keyword of the schema; what is hard to break on purpose is left out."""
         branches: list[Facts] = []
         for facts in itertools.chain(
             self._break_values(schema),

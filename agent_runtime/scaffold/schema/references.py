@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urljoin
 
-from jsonschema_specifications import REGISTRY as META_SCHEMAS
+from jsonschema_specifications import REGISTRY as META_SCHEMAS  # type: ignore[import-untyped]  # no stubs
 
 from ...errors import SchemaError
 

@@ -345,9 +345,10 @@ class Shaper:
 
 
 _SUSPECTS = (
-    "not", "oneOf", "if", "anyOf", "allOf", "enum", "const", "required", "additionalProperties", "minimum", "maximum",
-    "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "pattern", "minLength", "maxLength", "minItems", "maxItems",
-    "contains", "minProperties", "maxProperties", "propertyNames", "$ref", "type",
+    "not", "oneOf", "if", "anyOf", "allOf", "enum", "const", "required", "additionalProperties",
+    "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "pattern", "minLength",
+    "maxLength", "minItems", "maxItems", "contains", "minProperties", "maxProperties", "propertyNames",
+    "$ref", "type",
 )  # fmt: skip
 
 

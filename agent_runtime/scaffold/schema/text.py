@@ -1,4 +1,4 @@
-"""The `pattern` and `format` of strings: what can be honoured, how llguidance is told, what is provably empty.
+"""The `pattern` and `format` of strings: what can be honoured, what is provably empty, Rust spellings.
 
 The syntax of patterns is `scaffold/pattern.py`'s business.
 """
@@ -36,8 +36,8 @@ EXACT_FORMATS = frozenset(
 
 # Formats whose values include all values of an exact one.
 _WIDER_FORMATS = {
-    "idn-email": "email", "idn-hostname": "hostname", "host-name": "hostname", "iri": "uri", "iri-reference": "uri",
-    "uri-reference": "uri", "uri-template": "uri", "ip-address": "ipv4",
+    "idn-email": "email", "idn-hostname": "hostname", "host-name": "hostname", "ip-address": "ipv4",
+    "iri": "uri", "iri-reference": "uri", "uri-reference": "uri", "uri-template": "uri",
 }  # fmt: skip
 # Formats written in a plain part of what they allow.
 _PATTERN_FORMATS = {
@@ -191,7 +191,7 @@ def _is_empty(patterns: tuple[str, ...], fewest: int, most: int | None) -> bool:
         parts += rust_patterns(pattern, is_wide=True) or ()
     schema = string_schema(parts, fewest, most)
     message = LLMatcher.validate_grammar(LLMatcher.grammar_from_json_schema(schema))
-    return message.startswith("Unsatisfiable")
+    return str(message).startswith("Unsatisfiable")
 
 
 def string_schema(patterns: list[str], fewest: int, most: int | None) -> dict[str, object]:
@@ -214,7 +214,7 @@ def is_apart(facts: StringFacts, pattern: str) -> bool:
 
 
 def rust_all_but(words: frozenset[str]) -> str:
-    """A Rust pattern for every text but these, spelt out letter by letter (llguidance knows no look-ahead)."""
+    """A Rust pattern for every text but these, letter by letter: llguidance knows no look-ahead."""
     trie: dict[str, dict[str, object]] = {}
     for word in words:
         branch = trie
@@ -278,4 +278,5 @@ def is_unwritable(facts: StringFacts) -> bool:
     if not spelt or (len(spelt) == 1 and not facts.min_length and facts.max_length is None):
         return False
     schema = string_schema(spelt, facts.min_length, most)
-    return LLMatcher.validate_grammar(LLMatcher.grammar_from_json_schema(schema)).startswith("Unsatisfiable")
+    message = LLMatcher.validate_grammar(LLMatcher.grammar_from_json_schema(schema))
+    return str(message).startswith("Unsatisfiable")
