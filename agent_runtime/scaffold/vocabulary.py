@@ -110,8 +110,8 @@ def _read(cls: type[TokenVocabulary], tokenizer: Any, backend: Any) -> TokenVoca
 def _token_reader(decoder: Any) -> Callable[[str], bytes]:
     kinds = set(_decoder_kinds(decoder))
     if "ByteLevel" in kinds:
-        alphabet = _byte_level_alphabet()
-        return lambda text: bytes(alphabet[character] for character in text)
+        alphabet = {ord(letter): byte for letter, byte in _byte_level_alphabet().items()}
+        return lambda text: text.translate(alphabet).encode("latin-1")
     if "ByteFallback" in kinds or "Metaspace" in kinds:
         return _sentencepiece_bytes
     raise ConfigError(
