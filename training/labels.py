@@ -17,7 +17,7 @@ from agent_runtime.messages import Message, ToolCall
 from agent_runtime.prompt import OfferedTool, Prompt, PromptFormat, PromptPiece, render_prompt
 from agent_runtime.prompt.encode import HasBackend
 from agent_runtime.prompt.schema_order import ordered_arguments
-from agent_runtime.scaffold.canonical import CALL_OPEN, call_pieces
+from agent_runtime.scaffold.canonical import CALL_CLOSE, CALL_OPEN, call_pieces
 
 from .batches import LabelledSequence
 from .recipe import DataRecipe
@@ -64,44 +64,49 @@ class Labeller:
     def _reply_weights(
         self, prompt: Prompt, messages: Sequence[Message], tools: Sequence[OfferedTool]
     ) -> list[float]:
-        """1 for what a reply holds and its end, more inside argument values, 0 elsewhere."""
-        format = self._format
+        """1 for what a reply holds and its end, more for decisions and inside values, 0 elsewhere."""
+        format, recipe = self._format, self._recipe
         opening = format.assistant_open + format.no_think_reply
         schemas = {tool.name: tool.parameters for tool in tools}
-        slots = iter(
+        calls = iter(
             [
-                _are_slots(call, schemas.get(call.name, {}))
+                _piece_kinds(call, schemas.get(call.name, {}))
                 for message in messages
                 if message.role == "assistant"
                 for call in message.tool_calls
             ]
         )
+        by_kind = {"slot": recipe.argument_weight, "name": recipe.decision_weight}
         weights: list[float] = []
         is_reply = False
-        call: list[bool] = []  # for the pieces of the call being read: is it a slot?
+        is_decision = False
+        call: list[str] = []  # kinds of the pieces still to come of the call being read
         for piece in prompt.pieces:
             num_tokens = len(piece.encoded.ids)
             if not is_reply:
                 weights.extend([0.0] * num_tokens)
-                is_reply = _is_template(piece, opening)
+                is_reply = is_decision = _is_template(piece, opening)
                 continue
+            if not num_tokens:
+                continue
+            first = recipe.decision_weight if is_decision else 1.0
+            is_decision = False
             if not call and _is_template(piece, format.message_close):
-                weights.extend(
-                    [1.0] + [0.0] * (num_tokens - 1)
-                )  # the end token; the newline behind it is read
+                weights.extend([first] + [0.0] * (num_tokens - 1))  # the newline behind the end is read only
                 is_reply = False
                 continue
             if not call and _is_template(piece, CALL_OPEN):
-                call = next(slots)
-            is_slot = call.pop(0) if call else False
-            weights.extend([self._recipe.argument_weight if is_slot else 1.0] * num_tokens)
+                call = next(calls)
+            weight = by_kind.get(call.pop(0), 1.0) if call else 1.0
+            weights.extend([max(first, weight)] + [weight] * (num_tokens - 1))
+            is_decision = _is_template(piece, CALL_CLOSE)
         return weights
 
 
-def _are_slots(call: ToolCall, parameters: Mapping[str, Any]) -> list[bool]:
-    """Whether each piece of a call is a value. Empty strings leave no piece in a prompt."""
+def _piece_kinds(call: ToolCall, parameters: Mapping[str, Any]) -> list[str]:
+    """The kind of each piece of a call. Empty strings leave no piece in a prompt."""
     pieces = call_pieces(call.name, ordered_arguments(call.arguments, parameters))
-    return [piece.kind == "slot" for piece in pieces if piece.text]
+    return [piece.kind for piece in pieces if piece.text]
 
 
 def _is_template(piece: PromptPiece, text: str) -> bool:

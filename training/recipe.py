@@ -121,6 +121,9 @@ class DataRecipe(RecipePart):
     argument_weight: float = Field(default=1.5, ge=0.5)
     """Loss weight of tokens inside argument values; other reply tokens weigh 1."""
 
+    decision_weight: float = Field(default=3.0, ge=0.5)
+    """Loss weight of the few tokens that decide most: a reply's first, a tool's name, and what follows a call."""
+
 
 class BatchRecipe(RecipePart):
     """Batches of equal token count and few shapes."""

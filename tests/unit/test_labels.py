@@ -37,10 +37,11 @@ def tokenizer() -> PreTrainedTokenizerFast:
 def labelled(
     tokenizer: PreTrainedTokenizerFast, messages: list[dict[str, Any]], **changes: Any
 ) -> tuple[str, str]:
-    """The text that carries loss, and the text of weight above 1."""
-    sequence = Labeller(tokenizer, COMPACT, DataRecipe(**changes)).label(read_messages(messages), [TOOL])
+    """The text that carries loss, and the text of values."""
+    recipe = DataRecipe(argument_weight=1.5, decision_weight=3, **changes)
+    sequence = Labeller(tokenizer, COMPACT, recipe).label(read_messages(messages), [TOOL])
     chosen = [token for token, weight in zip(sequence.ids, sequence.weights, strict=True) if weight]
-    heavy = [token for token, weight in zip(sequence.ids, sequence.weights, strict=True) if weight > 1]
+    heavy = [token for token, weight in zip(sequence.ids, sequence.weights, strict=True) if weight == 1.5]
     return tokenizer.decode(chosen), tokenizer.decode(heavy)
 
 
@@ -61,6 +62,14 @@ def test_loss_is_on_the_call_and_its_end_and_values_weigh_more(tokenizer: PreTra
         '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Paris", "days": 2}}\n</tool_call><|im_end|>'
     )
     assert heavy == "Paris 2"
+
+
+def test_decisions_weigh_most(tokenizer: PreTrainedTokenizerFast) -> None:
+    recipe = DataRecipe(argument_weight=1.5, decision_weight=3)
+    messages = [USER, {**call({"city": "Paris"}), "tool_calls": call({"city": "Paris"})["tool_calls"] * 2}]
+    sequence = Labeller(tokenizer, COMPACT, recipe).label(read_messages(messages), [TOOL])
+    decided = [token for token, weight in zip(sequence.ids, sequence.weights, strict=True) if weight == 3]
+    assert tokenizer.decode(decided) == "<tool_call>get_weather\nget_weather<|im_end|>"
 
 
 def test_every_reply_of_a_conversation_is_a_target_and_nothing_else(

@@ -25,7 +25,7 @@ def backbone_preset(preset: Preset) -> BackboneRecipe:
                     hidden_size=64, num_layers=4, num_heads=4, intermediate_size=128
                 ),
                 data=DataRecipe(short_first=1000),
-                batch=BatchRecipe(tokens=2304),
+                batch=BatchRecipe(tokens=2304, lengths=(96, 144, 192, 256, 384, 576, 768)),
                 schedule=ScheduleRecipe(total_steps=60, warmup_steps=10),
                 validate_every=30,
             )
