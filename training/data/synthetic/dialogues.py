@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from . import replies, requests
+from . import openings, phrases, replies, requests
 from . import words as w
 from .composed import composed_action
 from .conversation import Conversation
@@ -96,14 +96,14 @@ def follow_up(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
     talk.user(requests.say_request(draw, tool, given))
     talk.call([(tool, given)])
     _say_result(draw, talk, tool)
-    value = requests.value_pieces(changed, said, 1)
+    value = phrases.value_pieces(changed, said, 1)
     form = draw.between(0, 5)
     label = changed.label
     phrase: list[Piece]
     if form == 0 and changed.phrases:
         phrase = [
             draw.pick(("And", "What about", "And now", "Now", "Again")),
-            *requests.hang(draw, changed, value, 1),
+            *phrases.hang(draw, changed, value, 1),
             "?",
         ]
     elif form <= 1:
@@ -159,7 +159,7 @@ def chain(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
             f" with the resulting {taken.label}",
         )
     )
-    opening = requests.open_request(draw, second, rest, 1, allow_inside=False)
+    opening = openings.open_request(draw, second, rest, 1, allow_inside=False)
     goal = f"{second.verb} {second.action.object}"
     talk.user(
         [
@@ -167,7 +167,7 @@ def chain(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
             link,
             goal,
             reference,
-            *requests.say_values(draw, second, rest, 1),
+            *phrases.say_values(draw, second, rest, 1),
             opening.after or ".",
         ]
     )

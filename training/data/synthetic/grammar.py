@@ -13,6 +13,9 @@ FAMILIES = {
 }
 
 
+_CLAUSE_WORDS = ("how", "what", "when", "where", "who")
+
+
 class ParameterRule(NamedTuple):
     """A parameter as the grammar has it, before its name, format and phrasing are drawn."""
 
@@ -99,6 +102,8 @@ def actions() -> tuple[Action, ...]:
         family = next((verb for verb in verbs.split("|") if verb in FAMILIES), "do")
         thing, *said = things.split("|")
         asks += more.pop(thing, ())
+        if family != "do":  # "get when it is open" is no English
+            said = [name for name in said if name.split(" ", 1)[0] not in _CLAUSE_WORDS]
         verb_options = tuple(verb for name in verbs.split("|") for verb in FAMILIES.get(name, (name,)))
         read.append(Action(domain, family, verb_options, thing, parameters, tuple(said), asks))
     if more:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import questions, replies, requests
+from . import openings, phrases, questions, replies, requests
 from .conversation import Conversation
 from .draw import Draw
 from .kinds import Piece, Said
@@ -67,7 +67,7 @@ def _say_parallel(
                 [draw.pick((" Also, ", " And ", " Then ")), *requests.decapitalise(said)] if number else said
             )
         return pieces
-    opening = requests.open_request(draw, tool, givens[0], 0, allow_inside=False)
+    opening = openings.open_request(draw, tool, givens[0], 0, allow_inside=False)
     told_apart = [p for p in tool.parameters if p.name in varying]
     if not shared and len(told_apart) == 2 and len(givens) == 2 and draw.chance(0.35):
         if not any(p.kind.schema["type"] == "array" or p.kind.is_self_explaining for p in told_apart):
@@ -77,9 +77,9 @@ def _say_parallel(
     if (
         only is not None and len(varying) == 1 and only.kind.schema["type"] != "array" and draw.chance(0.75)
     ):  # "in Paris, Rome and Oslo"
-        items = [requests.value_pieces(only, given[only.name], number) for number, given in enumerate(givens)]
-        listed = requests.join_items(draw, items)
-        body = requests.hang(draw, only, listed, len(givens))
+        items = [phrases.value_pieces(only, given[only.name], number) for number, given in enumerate(givens)]
+        listed = phrases.join_items(draw, items)
+        body = phrases.hang(draw, only, listed, len(givens))
     else:
         body = []
         form = draw.between(0, 4)
@@ -87,9 +87,9 @@ def _say_parallel(
             part = {name: said for name, said in given.items() if name in varying}
             body += [
                 "" if not number else joiner if number == len(givens) - 1 else ",",
-                *requests.say_values(draw, tool, part, number, form=form),
+                *phrases.say_values(draw, tool, part, number, form=form),
             ]
-    common = requests.say_values(draw, tool, shared, -1)
+    common = phrases.say_values(draw, tool, shared, -1)
     if draw.chance(0.5) and shared:
         return [*opening.before, *common, *body, opening.after]
     return [
@@ -106,13 +106,13 @@ def _say_respectively(draw: Draw, parameters: list[Parameter], givens: list[dict
     for place, parameter in enumerate(parameters):
         label = plural(parameter.said_label)
         items = [
-            requests.value_pieces(parameter, given[parameter.name], number)
+            phrases.value_pieces(parameter, given[parameter.name], number)
             for number, given in enumerate(givens)
         ]
         pieces += [
             " and " if place else draw.pick((" with ", " for ", " using ")),
             f"{label} ",
-            *requests.join_items(draw, items),
+            *phrases.join_items(draw, items),
         ]
     return [*pieces, draw.pick((", respectively", " respectively"))]
 
@@ -162,7 +162,7 @@ def missing(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
     if draw.chance(0.4):
         pieces: list[Piece] = []
         for number, parameter in enumerate(left_out):
-            pieces += [" and " if number else "", *requests.value_pieces(parameter, given[parameter.name], 0)]
+            pieces += [" and " if number else "", *phrases.value_pieces(parameter, given[parameter.name], 0)]
         talk.user(pieces)
         talk.call([(tool, given)])
     return offer(draw, [tool], split, num_distractors(draw)), talk

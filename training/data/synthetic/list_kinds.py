@@ -33,6 +33,7 @@ def list_kind(item: Kind, low: int, high: int, *, is_bracketed: bool = False) ->
             said.append(rebase(pieces, str(len(values))))
             values.append(value)
         if item.schema["type"] == "array":
+            said = [inner if inner[0] in ("[", "(") else ["[", *inner, "]"] for inner in said]
             return values, ["[", *_join_items(said, ", "), "]"]
         if is_bracketed or item.schema["type"] in ("integer", "number") and draw.chance(0.45):
             return values, ["[", *_join_items(said, ", "), "]"]
