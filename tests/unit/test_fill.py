@@ -106,7 +106,7 @@ BOOKING = members(
 
 
 @given(objects(), st.integers(0, 10**6))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_every_filled_call_is_valid_whatever_the_backbone_says(shape: ObjectShape, seed: int) -> None:
     try:
         scaffold = build_scaffold("f", shape)

@@ -35,7 +35,7 @@ def call_tokens(scaffold: Scaffold, arguments: dict[str, object]) -> list[int]:
 
 
 @given(objects(), st.integers(0, 10**6))
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_every_valid_call_can_be_written_in_its_canonical_tokens(shape: ObjectShape, seed: int) -> None:
     try:
         scaffold = build_scaffold("f", shape)

@@ -65,7 +65,7 @@ def is_impossible(shape: ObjectShape) -> bool:
 
 
 @given(objects(), st.randoms(use_true_random=False))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_every_walk_gives_a_call_its_schema_allows(shape: ObjectShape, chance: random.Random) -> None:
     if is_impossible(shape):
         return
@@ -78,7 +78,7 @@ def test_every_walk_gives_a_call_its_schema_allows(shape: ObjectShape, chance: r
 
 
 @given(objects(), st.randoms(use_true_random=False))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_rendering_the_arguments_gives_the_walked_text(shape: ObjectShape, chance: random.Random) -> None:
     if is_impossible(shape):
         return
