@@ -198,7 +198,7 @@ def class_max(log_probs: Tensor, automata: PackedAutomata) -> Tensor:
     rest = automata.rest_classes[:, None].expand(-1, log_probs.shape[1], -1)
     best = best.scatter_reduce(2, rest, _rest_of(log_probs, automata), "amax")
     # Padding is of class 0, which leads nowhere, so it may hold anything.
-    base = (log_probs + automata.base_bias[:, None]).amax(-1, keepdim=True)
+    base = (log_probs + automata.base_bias[:, None]).amax(-1, keepdim=True).to(best.dtype)
     return best.scatter(2, automata.base_class[:, None, None].expand_as(base), base)
 
 
@@ -213,9 +213,8 @@ def viterbi(
         null_id: id of NULL, which no language contains.
         fixed: `(B, S)`, tokens that are settled, -1 where a position is open.
     """
-    best, null = _potentials(
-        class_max(log_probs, automata), log_probs[..., null_id], automata, null_id, fixed
-    )
+    best = _wide(class_max(log_probs, automata))
+    best, null = _potentials(best, _wide(log_probs[..., null_id]), automata, null_id, fixed)
     tail = _tail(null)
     value = torch.where(automata.is_final, 0.0, _NEVER).to(best.dtype)
     choices = []
@@ -239,6 +238,7 @@ def n_best(
     Sequences are distinct; texts need not be, since a text has several tokenisations. Where fewer than `n`
     exist the scores of the others are minus infinity.
     """
+    log_probs = _wide(log_probs)
     ids, best = _top_tokens(log_probs, automata, n)  # (B, S, K, n)
     flat, null = _potentials_of_top(best, log_probs[..., null_id], automata, null_id, fixed)
     tail = _tail(null)
@@ -268,6 +268,7 @@ def forward_backward(
 
     `log_z` is differentiable; of normalised `log_probs` it is the log-probability of a valid value.
     """
+    log_probs = _wide(log_probs)
     sums = _class_log_sum(log_probs, automata)
     weights, null = _potentials(sums, log_probs[..., null_id], automata, null_id, fixed)
     tail = _tail(null)
@@ -340,6 +341,11 @@ def decode_slots(
         token_ids=found.token_ids.index_copy(0, index, counted.token_ids),
         scores=found.scores.index_copy(0, index, counted.scores),
     )
+
+
+def _wide(scores: Tensor) -> Tensor:
+    """Sums along a path are made in at least single precision."""
+    return scores.float() if scores.dtype in (torch.bfloat16, torch.float16) else scores
 
 
 def _potentials(

@@ -21,7 +21,7 @@ from agent_runtime.engine.typed_decoding import (
     viterbi,
 )
 from agent_runtime.scaffold.automaton import TokenAutomaton, compile_language
-from agent_runtime.scaffold.language import language_of
+from agent_runtime.scaffold.language import LanguageError, language_of
 from agent_runtime.scaffold.shape import IntegerShape, Shape, StringShape
 from agent_runtime.scaffold.vocabulary import TokenVocabulary
 
@@ -227,6 +227,31 @@ def test_logits_wider_than_the_vocabulary_never_yield_the_extra_tokens() -> None
     assert (best.token_ids < len(TOKENS)).all()
 
 
+@pytest.mark.parametrize("is_capturable", [False, True])
+def test_half_precision_logits_are_summed_in_single_precision(is_capturable: bool) -> None:
+    automata = [compile_language(language_of(shape), VOCABULARY) for shape in SHAPES]
+    packed = PackedAutomata.pack(automata, [4] * len(automata), is_capturable=is_capturable)
+    halves = torch.randn(
+        (len(automata), 4, len(TOKENS)), generator=torch.Generator().manual_seed(1)
+    ).bfloat16()
+
+    found, exact = viterbi(halves, packed, NULL), viterbi(halves.float(), packed, NULL)
+
+    assert torch.equal(found.token_ids, exact.token_ids)
+    assert torch.equal(found.scores, exact.scores)
+    shares = forward_backward(halves, packed, NULL)
+    assert torch.allclose(shares.log_z, forward_backward(halves.float(), packed, NULL).log_z)
+    assert torch.equal(n_best(halves, packed, NULL, 2).scores[:, 0], exact.scores)
+
+
+def test_counting_that_takes_too_many_states_is_refused() -> None:
+    automaton = compile_language(language_of(StringShape(min_length=9_000)), VOCABULARY)
+
+    with pytest.raises(LanguageError, match="decode this slot token by token"):
+        PackedAutomata.pack([automaton], [automaton.min_tokens])
+
+
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_decoding_is_captured_in_a_cuda_graph() -> None:
     automata = [compile_language(language_of(shape), VOCABULARY) for shape in SHAPES]
