@@ -170,7 +170,7 @@ def composed_action(draw: Draw, *, domain: str | None = None, thing: str | None 
             thing = "an" + thing[1:]
     rules: list[ParameterRule] = []
     used: set[str] = set()
-    for _ in range(draw.pick((1, 2, 2, 3, 3, 3, 4, 4, 5, 6, 7))):
+    for _ in range(draw.pick((1, 2, 2, 2, 3, 3, 3, 4, 4, 5, 6))):
         rule = _parameter(draw, used)
         if rule is not None:
             used.add(rule.names[0])

@@ -121,9 +121,10 @@ def several(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
     """Calls of different tools, one of them at times twice."""
     count = 2 if draw.chance(0.65) else draw.between(3, 4)
     tools: list[DrawnTool] = []
-    for _ in range(count):
+    while len(tools) < count:
         tool = draw_tool(draw, draw_action(draw, split))
-        if all(tool.name != other.name for other in tools):
+        is_long = len(tool.parameters) > 4 and draw.chance(0.7)  # the listing is long enough without it
+        if not is_long and all(tool.name != other.name for other in tools):
             tools.append(tool)
     calls = [(tool, requests.choose_values(draw, tool, optional_rate=0.2)) for tool in tools]
     if draw.chance(0.2) and calls[0][1]:  # the first tool once more
@@ -138,7 +139,7 @@ def several(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
     talk = Conversation(draw)
     talk.user(pieces)
     talk.call(calls)
-    return offer(draw, tools, split, num_distractors(draw)), talk
+    return offer(draw, tools, split, 0 if draw.chance(0.65) else draw.between(1, 3)), talk
 
 
 def missing(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:

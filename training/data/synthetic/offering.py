@@ -96,4 +96,4 @@ def offer(draw: Draw, needed: list[DrawnTool], split: Split, count: int) -> list
 
 def num_distractors(draw: Draw) -> int:
     """How many other tools: none in half of the examples."""
-    return 0 if draw.chance(0.5) else draw.between(1, 4) if draw.chance(0.75) else draw.between(4, 8)
+    return 0 if draw.chance(0.5) else draw.between(1, 3) if draw.chance(0.8) else draw.between(4, 8)

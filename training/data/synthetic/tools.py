@@ -298,7 +298,7 @@ def draw_tool(draw: Draw, action: Action, *, verb: str | None = None) -> DrawnTo
     has_arbitrary_parameters = draw.chance(0.08)
     subject = subject_of(action)
     rules = list(action.parameters)
-    if draw.chance(0.4):
+    if draw.chance(0.55):
         rules = [rule for rule in rules if rule.is_required or draw.chance(0.5)]
     if draw.chance(0.15):
         rules = draw.shuffled(rules)
