@@ -1,4 +1,4 @@
-"""How much of the schema collections is accepted, is anything generated wrong, and how long does compiling take?
+"""How much of the schema collections is accepted, is anything written wrong, how long does compiling take?
 
     python -m tests.contract.schema_coverage                  all of JSONSchemaBench and the test suite
     python -m tests.contract.schema_coverage --only Kubernetes --refusals 30
@@ -200,7 +200,7 @@ def run_suite(*, only: str = "", samples: int = 5, every: int = 1) -> dict[str, 
 
 
 def _suite_judge(schema: Any, draft: Any) -> Any:
-    """In 2019-09 jsonschema 4.26 does not count typed additionalProperties as evaluated; in 2020-12 it does."""
+    """In 2019-09 jsonschema 4.26 does not count typed additionalProperties as evaluated."""
     is_affected = draft is jsonschema.Draft201909Validator and isinstance(schema, dict)
     if (
         is_affected

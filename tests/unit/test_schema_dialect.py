@@ -125,6 +125,33 @@ def test_what_is_rewritten_is_said() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"type": "boolean", "enum": ["True", "False", "any"]}, {"type": "boolean", "enum": [True, False]}),
+        ({"type": "integer", "enum": ["1", "2", "more"]}, {"type": "integer", "enum": [1, 2]}),
+        (
+            {"type": "array", "items": {"type": "string"}, "enum": ["a", "b"]},
+            {"type": "array", "items": {"type": "string", "enum": ["a", "b"]}},
+        ),
+        ({"type": "string", "enum": ["1"]}, {"type": "string", "enum": ["1"]}),
+    ],
+)
+def test_bfcl_enums_that_contradict_their_type_are_read_as_meant(
+    given: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    assert read({"type": "dict", "properties": {"a": given}})["properties"]["a"] == expected
+
+
+def test_enums_that_contradict_their_type_elsewhere_are_refused() -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "integer", "enum": ["1", "2"]}}}
+
+    with pytest.raises(SchemaError) as caught:
+        compile_schema(schema, tool_name="probe")
+
+    assert (caught.value.path, caught.value.keyword) == ("$.properties.a", "enum")
+
+
 def test_declared_dialects_are_not_read_loosely() -> None:
     with pytest.raises(SchemaError) as caught:
         read({"$schema": DRAFT_2020, "type": "dict"})

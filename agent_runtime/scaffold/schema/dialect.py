@@ -99,6 +99,8 @@ class _Reader:
         self.notes: list[str] = []
         self._names: dict[int, str] = {}
         self.nullable: list[int] = []
+        self.is_loose = False
+        self._item_enums: dict[int, list[Any]] = {}
         self._kept: list[Any] = []  # ids are only unique while their objects live
 
     def read(self, schema: Any, at: Location, depth: int) -> dict[str, Any] | bool:
@@ -184,6 +186,7 @@ class _Reader:
         if known is None or at.draft:
             raise self._error(f"unknown type {name!r}: use one of {', '.join(TYPES)}", at, "type")
         self._note(f"read type {name!r} as {known!r}", at)
+        self.is_loose = True
         return known
 
     def _read_values(self, schema: Mapping[str, Any], result: dict[str, Any], at: Location) -> None:
@@ -191,8 +194,23 @@ class _Reader:
             if not isinstance(schema["enum"], list | tuple):
                 raise self._error(f"expected a list of values, found {_brief(schema['enum'])}", at, "enum")
             result["enum"] = list(schema["enum"])
+            if self.is_loose:
+                self._repair_enum(result, at)
         if self._knows("const", schema, at):
             result["const"] = schema["const"]
+
+    def _repair_enum(self, result: dict[str, Any], at: Location) -> None:
+        """BFCL's documents list numbers and booleans as text, and an array's items as its own values."""
+        kind, values = result.get("type"), result["enum"]
+        if kind == "array" and not any(isinstance(value, list) for value in values):
+            del result["enum"]
+            self._item_enums[id(result)] = values
+            self._note("read an array's enum as that of its items", at)
+        elif kind in ("integer", "number", "boolean") and all(isinstance(value, str) for value in values):
+            spoken = [_spoken(value, kind) for value in values]
+            result["enum"] = list(dict.fromkeys(value for value in spoken if value is not None)) or values
+            if result["enum"] is not values:
+                self._note(f"read the enum's texts as {kind} values", at)
 
     def _read_numbers(self, schema: Mapping[str, Any], result: dict[str, Any], at: Location) -> None:
         for side, exclusive in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
@@ -245,6 +263,9 @@ class _Reader:
                 self._note(f"read items {items!r} as a type", at)
                 items = {"type": items}
             result["items"] = self._child(items, at, depth, "items")
+        item_enum = self._item_enums.pop(id(result), None)
+        if item_enum is not None and isinstance(result.get("items", {}), dict):
+            result["items"] = {**result.get("items", {}), "enum": item_enum}
         if self._knows("prefixItems", schema, at):
             if not isinstance(schema["prefixItems"], list | tuple):
                 raise self._error("expected a list of schemas", at, "prefixItems")
@@ -403,6 +424,16 @@ class _Reader:
         if value != value or value in (float("inf"), float("-inf")):
             raise self._error(f"expected a finite number, found {value}", at, keyword)
         return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
+
+
+def _spoken(value: str, kind: str) -> Any:
+    """The value a text stands for, or None."""
+    if kind == "boolean":
+        return {"true": True, "false": False}.get(value.strip().lower())
+    try:
+        return int(value) if kind == "integer" else float(value)
+    except ValueError:
+        return None
 
 
 def _annotations(schema: Mapping[str, Any]) -> dict[str, Any]:

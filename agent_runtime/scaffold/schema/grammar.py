@@ -236,20 +236,17 @@ class GrammarWriter:
                 "required": [*facts.required, *chosen],
                 "additionalProperties": False,
             }
-            if extra and (most is None or most > len(chosen) + len(others)):
+            is_alone = not others and not taken and not left
+            if still > 1:  # llguidance may write a key twice, which then counts once
+                raise Unwritable("several undeclared keys cannot be kept apart", "minProperties")
+            # llguidance counts keys only where none is optional.
+            if extra and (is_alone or (most is None and still == 0)):
                 result["patternProperties"] = extra
-                is_counted = most is not None or still > 0
-                if is_counted and (others or taken or left):
-                    raise Unwritable(
-                        "undeclared keys cannot be counted beside optional ones", "maxProperties"
-                    )
-                if not others and not taken and not left:
+                if is_alone:
                     room = MAX_ITEMS if most is None else most - len(chosen)
                     result["maxProperties"] = len(properties) + min(room, MAX_ITEMS)
                     if still > 0:
                         result["minProperties"] = len(properties) + still
-                if still > 1:  # llguidance may write a key twice, which then counts once
-                    raise Unwritable("several undeclared keys cannot be kept apart", "minProperties")
             elif still > 0:
                 continue
             yield result
