@@ -185,8 +185,10 @@ class Backbone:
         read: list[Tensor | None] = []
         start = 0
         for chunk in chunks:
-            read.append(logits[start : start + chunk.num_wanted] if chunk.num_wanted else None)
-            start += chunk.num_wanted
+            stop = start + chunk.num_wanted
+            # Copied outside of inference mode: programs may change their rows, and hold no one else's.
+            read.append(logits[start:stop].clone() if chunk.num_wanted else None)
+            start = stop
         return read
 
 

@@ -56,7 +56,7 @@ class ThreadChoice:
         self._num_weights = num_weights
         self._can_vary = can_vary and num_threads > 1
         self._num_threads = num_threads
-        self._trial = trial or _time_parallel_operation
+        self._trial = trial or _Trial()
         self._pause = _FIRST_PAUSE
         self._num_skipped = _FIRST_PAUSE
 
@@ -85,7 +85,13 @@ class ThreadChoice:
         return False
 
 
-def _time_parallel_operation() -> float:
-    started = time.perf_counter()
-    torch.ones(_TRIAL_ELEMENTS)
-    return time.perf_counter() - started
+class _Trial:
+    """Takes the time of a small parallel operation."""
+
+    def __init__(self) -> None:
+        self._buffer = torch.zeros(_TRIAL_ELEMENTS)
+
+    def __call__(self) -> float:
+        started = time.perf_counter()
+        self._buffer.fill_(1.0)
+        return time.perf_counter() - started

@@ -92,6 +92,16 @@ def test_program_gets_the_logits_it_asks_for(backbone: Backbone) -> None:
     assert run_alone(backbone, ask()) == [(1, 512), (3, 512), (0, 512), (70, 512), (1, 512)]
 
 
+def test_program_may_change_the_logits_it_got(backbone: Backbone) -> None:
+    def ban() -> Program[int]:
+        reading = yield Forward([1, 2, 3], at=0)
+        best = int(reading.logits[0].argmax())
+        reading.logits[0, best] = -torch.inf
+        return int(reading.logits[0].argmax()) - best
+
+    assert run_alone(backbone, ban()) != 0
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("cache_tokens", [0, 256, 100_000])
 def test_every_answer_is_the_same_alone_and_in_a_crowd(folder: Path, dtype: str, cache_tokens: int) -> None:
