@@ -179,7 +179,7 @@ def _entity(options: Sequence[str], *shapes: str) -> Callable[[Draw, str], Kind]
             d=draw.between(2, 99),
         )
 
-    return made(make)
+    return made(make, quote_share=0.15)
 
 
 def _entity_shapes() -> dict[str, tuple[str, ...]]:
@@ -216,7 +216,7 @@ _WRITTEN: dict[str, Callable[[Draw, str], Kind]] = {
     "url": made(url, "at {}", "from {}", schema={"type": "string", "format": "uri"}),
     "path": made(file_path),
     "phone": made(phone),
-    "word": made(any_word),
+    "word": made(any_word, quote_share=0.12),
     "text": quoted(message_text, "saying {}", "that says {}", "with the text {}"),
     "title": quoted(title_text, "titled {}", "called {}", "named {}", "with the title {}"),
     "formula": made(formula),

@@ -70,24 +70,38 @@ def from_list(
     return build
 
 
+QUOTES = (("'", "'"), ('"', '"'), ('"', '"'), ("“", "”"), ("`", "`"))
+
+
 def made(
-    make: Callable[[Draw], str], *phrases: str, hint: str = "", schema: dict[str, Any] | None = None
+    make: Callable[[Draw], str],
+    *phrases: str,
+    hint: str = "",
+    schema: dict[str, Any] | None = None,
+    quote_share: float = 0.0,
 ) -> Callable[[Draw, str], Kind]:
-    """A kind whose values are made, and said as they are."""
+    """A kind whose values are made, and said as they are, at times in quotes."""
+
+    def sample(draw: Draw) -> Said:
+        text = make(draw)
+        if quote_share and draw.chance(quote_share):
+            before, after = draw.pick(QUOTES)
+            return text, [before, Copy("", text), after]
+        return text_copy(text)
 
     def build(draw: Draw, _: str) -> Kind:
         used = schema if schema is not None and draw.chance(0.3) else STRING
-        return Kind(used, lambda d: text_copy(make(d)), hint if draw.chance(0.3) else "", tuple(phrases))
+        return Kind(used, sample, hint if draw.chance(0.3) else "", tuple(phrases))
 
     return build
 
 
 def quoted(make: Callable[[Draw], str], *phrases: str) -> Callable[[Draw, str], Kind]:
-    """Free text: mostly in quotes, else at the end of a clause (a colon says where it begins)."""
+    """Free text, in quotes (a request that ends with it may drop them)."""
 
     def sample(draw: Draw) -> Said:
         text = make(draw)
-        before, after = draw.pick((("'", "'"), ('"', '"'), ('"', '"'), ("“", "”"), ("`", "`")))
+        before, after = draw.pick(QUOTES)
         return text, [before, Copy("", text), after]
 
     def build(draw: Draw, _: str) -> Kind:

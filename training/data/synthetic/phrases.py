@@ -65,7 +65,8 @@ def say_values(
 ) -> list[Piece]:
     """All values as adverbials: " with a base of 10 and a height of 5 in cm"."""
     parameters = [p for p in tool.parameters if p.name in given]
-    if draw.chance(0.3):
+    is_free = not any(phrase.startswith("and ") for p in parameters for phrase in p.phrases)
+    if is_free and draw.chance(0.3):
         parameters = draw.shuffled(parameters)
     named: list[tuple[Parameter, list[Piece]]] = []
     said: list[Piece] = []

@@ -8,7 +8,7 @@ from typing import Any
 from . import questions
 from . import words as w
 from .draw import Draw
-from .kinds import Copy, Piece, Said
+from .kinds import QUOTES, Copy, Piece, Said
 from .openings import Opening, open_request
 from .phrases import say_flag, say_sentence, say_values, value_pieces
 from .tools import DrawnTool, Parameter
@@ -113,6 +113,8 @@ def say_request(draw: Draw, tool: DrawnTool, given: dict[str, Said], call: int =
         pieces = _in_sentences(draw, tool, opening, rest, call)
     else:
         pieces = _as_listing(draw, tool, opening, rest, call)
+    if draw.chance(0.3):
+        pieces = _without_last_quotes(pieces)
     roll = draw.random()
     if roll < 0.03:
         return [questions.story(draw), " ", *pieces]
@@ -135,6 +137,23 @@ def say_request(draw: Draw, tool: DrawnTool, given: dict[str, Said], call: int =
             ),
         ]
     return pieces
+
+
+def _without_last_quotes(pieces: list[Piece]) -> list[Piece]:
+    """A text at the very end needs no quotes: the end of the request ends it."""
+    last = max((at for at, piece in enumerate(pieces) if isinstance(piece, Copy)), default=0)
+    if not 0 < last < len(pieces) - 1 or any(piece not in ("", ".", "?") for piece in pieces[last + 2 :]):
+        return pieces
+    copied = pieces[last]
+    is_quoted = (pieces[last - 1], pieces[last + 1]) in QUOTES
+    if (
+        not is_quoted
+        or not isinstance(copied, Copy)
+        or "\n" in copied.text
+        or copied.text.endswith((".", "!", "?"))
+    ):
+        return pieces
+    return [*pieces[: last - 1], copied, *pieces[last + 2 :]]
 
 
 def _in_sentences(
