@@ -520,17 +520,22 @@ def _class_max_by_row(log_probs: Tensor, automata: PackedAutomata) -> Tensor:
 
 def _class_sum_by_row(log_probs: Tensor, top: Tensor, automata: PackedAutomata) -> Tensor:
     """Summed probability of each class, a row at a time: what is exponentiated stays in the cache."""
-    classes = automata.classes.long()
-    rows = [
+    empty = log_probs.new_zeros(automata.num_classes)
+    slots = [
         torch.stack(
-            [
-                row.new_zeros(automata.num_classes).scatter_add(0, of_token, (row - highest).exp())
-                for row, highest in zip(slot, tops, strict=True)
-            ]
+            [_class_sums(row - highest, members, empty) for row, highest in zip(rows, tops, strict=True)]
         )
-        for slot, tops, of_token in zip(log_probs, top, classes, strict=True)
+        for rows, tops, members in zip(log_probs, top, automata.members, strict=True)
     ]
-    return torch.stack(rows)
+    return torch.stack(slots)
+
+
+def _class_sums(row: Tensor, members: _Members, empty: Tensor) -> Tensor:
+    sums = empty.scatter_add(0, members.gathered_classes, row.index_select(0, members.gathered).exp())
+    if members.is_mostly_largest:
+        largest = row[: len(members.order)].exp().index_fill(0, members.others, 0.0).sum()
+        sums = torch.where(torch.arange(len(empty)) == members.largest, largest, sums)
+    return sums
 
 
 @dataclass(frozen=True, slots=True, eq=False)
