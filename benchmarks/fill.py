@@ -1,18 +1,19 @@
 """Our autoregressive fill beside what a user has today: `python -m benchmarks.fill`.
 
-Three peers answer the same requests, on the same weights, in the same process, one after the other within each
-request so that a noisy machine hurts all of them alike:
+Three peers answer the same requests, on the same weights, in the same process, one after the other within
+each request so that a noisy machine hurts all of them alike:
 
     B0  transformers' `generate`, then a parser
     B1  B0 under a grammar: xgrammar's own logits processor, and llguidance with its own mask kernel
     B2  `fill="autoregressive"`: jump-forward, typed decoding, our forward
 
-Two backbones: the embedded model, and a SmolLM3-shaped model of random weights (106M parameters) that shows the same
-at a size where arithmetic weighs more. Random weights know no good place to end a string, so that model's schemas get
-`maxLength` 16, for every peer.
+Two backbones: the embedded model, and a SmolLM3-shaped model of random weights (108M parameters) that shows
+the same at a size where arithmetic weighs more. Random weights know no good place to end a string, so that
+model's schemas get `maxLength` 16, for every peer.
 
-The peers are told that a call is wanted (`tool_choice="required"`), so that only calls are timed; the prefix cache is
-off so that every peer reads the whole prompt. Each request is answered `--rounds` times; the median counts.
+The peers are told that a call is wanted (`tool_choice="required"`), so that only calls are timed; the prefix
+cache is off so that every peer reads the whole prompt. Each request is answered `--rounds` times; the median
+counts.
 """
 
 from __future__ import annotations
