@@ -1,8 +1,8 @@
 """Labelled sequences to batches of few shapes, made in a process of its own, exactly resumable.
 
-Every batch has (nearly) the same number of tokens: rows of one of a few lengths. What a batch held, and
-what waits for its bucket to fill, is plain data that travels with the batch, so a checkpoint can name the exact
-place in the data where a run goes on.
+Every batch has the same number of tokens: rows of one of a few lengths. What a batch held, and what waits
+for its bucket to fill, is plain data that travels with the batch, so a checkpoint can name the exact place in
+the data where a run goes on.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Batch:
 
 
 SequenceSource = Callable[[int], Iterator[LabelledSequence]]
-"""Called with a start: yields the sequences of an endless, fixed order from that one on. Must be picklable."""
+"""Called with a start: yields the sequences of an endless, fixed order from that one on. Picklable."""
 
 
 def batches(source: SequenceSource, recipe: BatchRecipe, *, pad_id: int, state: DataState) -> Iterator[Batch]:
@@ -138,7 +138,7 @@ class BatchStream:
                 waited_s += 5.0
                 if not self._process.is_alive() or waited_s > PROCESS_START_S:
                     raise RuntimeError(
-                        "the data process ended without a word: run `python -m training data show` to see its error"
+                        "the data process ended without a word: try `python -m training data show`"
                     ) from None
                 continue
             if isinstance(made, Batch):

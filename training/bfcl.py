@@ -1,9 +1,10 @@
 """The Berkeley Function-Calling Leaderboard's own match rules, written from its documentation.
 
 An answer is right when it calls the expected functions with arguments that are each among the listed
-values. In short: a listed `""` means that the argument may be left out; strings match whatever their case, spaces and
-punctuation marks; an integer stands for a float, never the other way; booleans are no integers; lists match item by
-item; in dictionaries each key has its own listed values; parallel calls match in any order.
+values. In short: a listed `""` means that the argument may be left out; strings match whatever their case,
+spaces and punctuation marks; an integer stands for a float, never the other way; booleans are no integers;
+lists match item by item; in dictionaries each key has its own listed values; parallel calls match in any
+order.
 
 Reading question files is here too. They are for measuring only, never for training.
 """
@@ -162,7 +163,7 @@ def matches_call(call: Call, name: str, listed: Mapping[str, list[Any]], functio
 
 
 def _matches_value(value: Any, listed: list[Any], described: Mapping[str, Any]) -> bool:
-    expected = _PYTHON_TYPES.get(described.get("type", "any"), str)
+    expected: Any = _PYTHON_TYPES.get(described.get("type", "any"), str)
     if expected is float and type(value) is int:
         value = float(value)
     if type(value) is not expected:

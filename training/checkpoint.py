@@ -1,8 +1,8 @@
 """Checkpoints of a training run: whole or absent, and enough to go on as if nothing had happened.
 
 A folder `checkpoint-{step}` holds float32 weights, both optimizers, random state, the place in the data and
-counters. It is written under another name and renamed when complete. `latest` and `best` are text files that name a
-folder. What a deployment reads is made by export.py.
+counters. It is written under another name and renamed when complete. `latest` and `best` are text files that
+name a folder. What a deployment reads is made by export.py.
 """
 
 from __future__ import annotations

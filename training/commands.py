@@ -45,13 +45,14 @@ def _add_recipe_options(
     parser.add_argument(
         "--preset", choices=PRESETS, default="cpu", help="named recipe to begin with (default: cpu)"
     )
+    example = "schedule.total_steps=500" if recipe is BackboneRecipe else "vocab_size=8192"
     parser.add_argument("--recipe", type=Path, metavar="FILE", help="YAML file with keys to change")
     parser.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help=f"change one key, e.g. {'schedule.total_steps=500' if recipe is BackboneRecipe else 'vocab_size=8192'}",
+        help=f"change one key, for instance {example}",
     )
     parser.epilog = "keys: " + ", ".join(_keys(recipe))
 
@@ -147,9 +148,8 @@ def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 def _run_export(parsed: argparse.Namespace) -> None:
     figures = parsed.figures.read_text(encoding="utf-8") if parsed.figures else ""
-    say(
-        f"model saved in {export_model(parsed.run_folder, parsed.output, name=parsed.checkpoint, evaluation=figures)}"
-    )
+    folder = export_model(parsed.run_folder, parsed.output, name=parsed.checkpoint, evaluation=figures)
+    say(f"model saved in {folder}")
 
 
 def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -105,7 +105,7 @@ class TrainingDisplay:
         for label, key, form in rows:
             if key in self._latest:
                 shown.add_row(label, form.format(self._latest[key]))
-        parts = [self._progress, shown, Text(_sparkline(self._losses)), *map(Text, self._messages)]
+        parts: list[Any] = [self._progress, shown, Text(_sparkline(self._losses)), *map(Text, self._messages)]
         return Panel(Group(*parts), title=f"backbone {self._name}")
 
 

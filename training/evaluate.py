@@ -52,8 +52,8 @@ def read_cases(source: str, *, limit: int | None = None) -> Iterator[Case]:
     """Cases of one `--data` source.
 
     Args:
-        source: `synthetic`; `bfcl:FOLDER`, or `bfcl:FOLDER:CATEGORY`; or `shared:FILE`, normalised rows of which the
-            dev split is read.
+        source: `synthetic`; `bfcl:FOLDER`, or `bfcl:FOLDER:CATEGORY`; or `shared:FILE`, normalised rows of
+            which the dev split is read.
         limit: cases at most, of each category.
 
     Raises:

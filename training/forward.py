@@ -85,11 +85,10 @@ class TrainingForward:
         self.model = model
         self.config = model.config
         self.dtype = dtype
-        wrap: Callable[..., Callable[..., object]] = (
-            (lambda f: torch.compile(f)) if is_compiled else (lambda f: f)
-        )
-        self._before = wrap(_before_attention)
-        self._after = wrap(_after_attention)
+        self._before: Callable[..., tuple[Tensor, Tensor, Tensor]] = _before_attention
+        self._after: Callable[..., Tensor] = _after_attention
+        if is_compiled:
+            self._before, self._after = torch.compile(_before_attention), torch.compile(_after_attention)
         config = model.config
         self._head_dim = config.hidden_size // config.num_attention_heads
         self._inverse_frequencies = 1.0 / (
@@ -116,11 +115,11 @@ class TrainingForward:
             query, key, value = self._before(
                 x, layer.input_layernorm.weight, qkv, *turn, num_heads, num_kv_heads, epsilon
             )
+            heads_first = (rows, length, -1, self._head_dim)
             attended = F.scaled_dot_product_attention(
-                *(
-                    part.view(rows, length, -1, self._head_dim).transpose(1, 2)
-                    for part in (query, key, value)
-                ),
+                query.view(heads_first).transpose(1, 2),
+                key.view(heads_first).transpose(1, 2),
+                value.view(heads_first).transpose(1, 2),
                 is_causal=True,
                 enable_gqa=num_heads != num_kv_heads,
             )

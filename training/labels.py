@@ -1,14 +1,14 @@
-"""A conversation as token ids with a loss weight each: what serving would read, and the replies it should give.
+"""A conversation as token ids with a loss weight each: what serving would read, and what it should reply.
 
-Layout and call text come from `agent_runtime`, piece by piece as the runtime tokenises them, so a label is exactly
-what the runtime would have written. Which conversations there are is `data/`; how rows are put together is batches.py.
+Layout and call text come from `agent_runtime`, piece by piece as the runtime tokenises them, so a label is
+exactly what the runtime would have written. Which conversations there are is `data/`; how rows are put
+together is batches.py.
 """
 
 from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
-from random import Random
 from typing import Any
 
 from tokenizers import Tokenizer
@@ -21,9 +21,6 @@ from agent_runtime.scaffold.canonical import CALL_CLOSE, CALL_OPEN, call_pieces
 
 from .batches import LabelledSequence
 from .recipe import DataRecipe
-
-_DRAWN_SHARE = 0.2
-"""Share of read tokens that carry the prompt weight: enough to learn from, and cheap."""
 
 
 class Labeller:
@@ -40,9 +37,8 @@ class Labeller:
         tools: Sequence[OfferedTool] = (),
         *,
         date: datetime.date | None = None,
-        number: int = 0,
     ) -> LabelledSequence:
-        """Label every reply of a conversation. `number` seeds which read tokens are drawn."""
+        """Label every reply of a conversation, and its requests at their own weight."""
         prompt = render_prompt(
             messages,
             tools,
@@ -52,13 +48,6 @@ class Labeller:
             add_generation_prompt=False,
         )
         weights = self._reply_weights(prompt, messages, tools)
-        if self._recipe.prompt_weight:
-            draw = Random(number)
-            weights = [
-                weight or (self._recipe.prompt_weight if draw.random() < _DRAWN_SHARE else 0.0)
-                for weight in weights
-            ]
-            weights[0] = 0.0
         return LabelledSequence(prompt.ids, tuple(weights))
 
     def _reply_weights(
@@ -84,7 +73,8 @@ class Labeller:
         for piece in prompt.pieces:
             num_tokens = len(piece.encoded.ids)
             if not is_reply:
-                weights.extend([0.0] * num_tokens)
+                is_request = piece.message_index is not None and messages[piece.message_index].role == "user"
+                weights.extend([recipe.request_weight if is_request else 0.0] * num_tokens)
                 is_reply = is_decision = _is_template(piece, opening)
                 continue
             if not num_tokens:

@@ -28,6 +28,7 @@ _LICENCES = """\
 | toolbench | Apache-2.0 | Qin et al., ToolLLM |
 | nestful | Apache-2.0 | Basu et al., NESTFUL, IBM |
 | toolalpaca | Apache-2.0 | Tang et al., ToolAlpaca; Hammer |
+| pool of tool definitions | Apache-2.0, MIT | as above; Gorilla APIZoo; JSONSchemaBench (Glaive) |
 """
 
 
@@ -40,14 +41,43 @@ def model_card(
     evaluation: str,
 ) -> str:
     """The card of a backbone trained as `recipe` says."""
-    architecture = recipe.architecture
-    public = (
-        f"{recipe.data.public_share:.0%} public conversations of the sources below (their train split), the rest"
-        if recipe.data.public
-        else "no public conversations; all"
+    values = {
+        "parameters": f"{num_parameters / 1e6:.1f}M",
+        "layers": recipe.architecture.num_layers,
+        "hidden": recipe.architecture.hidden_size,
+        "heads": recipe.architecture.num_heads,
+        "kv_heads": recipe.architecture.num_kv_heads,
+        "intermediate": recipe.architecture.intermediate_size,
+        "muon_lr": recipe.optimizer.muon_lr,
+        "adamw_lr": recipe.optimizer.adamw_lr,
+        "batch": recipe.batch.tokens,
+        "steps": counters.get("step", 0),
+        "tokens": f"{counters.get('num_real_tokens', 0) / 1e6:.1f}M",
+        "minutes": f"{counters.get('seconds', 0) / 60:.0f}",
+        "device": "one GPU" if recipe.device == "cuda" else "two CPU cores",
+        "loss": last_metrics.get("validation_loss", "not measured"),
+        "preset": "gpu" if recipe.device == "cuda" else "cpu",
+        "public": _public_text(recipe),
+        "licences": _LICENCES,
+        "evaluation": evaluation or "Run `python -m training evaluate --model FOLDER --data synthetic`.",
+    }
+    return _CARD.format(**values)
+
+
+def _public_text(recipe: BackboneRecipe) -> str:
+    if not recipe.data.public:
+        return (
+            "The backbone read composed conversations only; the tokenizer's merges were also counted on the"
+        )
+    return (
+        f"{recipe.data.public_share:.0%} of what it read were public conversations, most of them with other names "
+        "for tools and parameters; they and the tokenizer's merges come from the"
     )
-    return f"""---
-license: apache-2.0
+
+
+_CARD = """\
+---
+license: cc-by-sa-4.0
 library_name: transformers
 pipeline_tag: text-generation
 tags: [tool-calling, smollm3]
@@ -56,37 +86,36 @@ language: [en]
 
 # The embedded backbone
 
-A `SmolLM3ForCausalLM` of {num_parameters / 1e6:.1f}M parameters, trained from scratch to read tool listings and write
-tool calls, small enough to answer on two CPU cores. It is made for `agent_runtime`, which constrains its calls to the
-tools' schemas; it is no general language model.
+A `SmolLM3ForCausalLM` of {parameters} parameters, trained from scratch to read tool listings and write tool
+calls, small enough to answer on two CPU cores. It is made for `agent_runtime`, which constrains its calls to
+the tools' schemas; it is no general language model.
 
 ## Recipe
 
-{architecture.num_layers} layers of {architecture.hidden_size}, {architecture.num_heads} query and \
-{architecture.num_kv_heads} key/value heads, feed-forward {architecture.intermediate_size}; every fourth layer without
-rotary positions. Tokenizer: byte-level BPE with SmolLM3's control tokens that cuts a word alike wherever it stands.
-Muon (rate {recipe.optimizer.muon_lr}) for hidden matrices, AdamW ({recipe.optimizer.adamw_lr}) for the rest, loss on
-replies, {recipe.batch.tokens}-token batches; {counters.get("step", 0)} steps, \
-{counters.get("num_real_tokens", 0) / 1e6:.1f}M tokens without padding, \
-{counters.get("seconds", 0) / 60:.0f} minutes on {"a GPU" if recipe.device == "cuda" else "two CPU cores"}. Last loss on \
-held-out composed conversations: {last_metrics.get("validation_loss", "not measured")} a reply token.
-
-Reproduce with `python -m training backbone --preset {"gpu" if recipe.device == "cuda" else "cpu"}`.
+{layers} layers of {hidden}, {heads} query and {kv_heads} key/value heads, feed-forward {intermediate}; every
+fourth layer without rotary positions. Tokenizer: byte-level BPE with SmolLM3's control tokens that cuts a
+word alike wherever it stands. Muon (rate {muon_lr}) for hidden matrices, AdamW ({adamw_lr}) for the rest, a
+constant rate that falls at the end, loss on replies, {batch}-token batches. {steps} steps, {tokens} tokens
+without padding, {minutes} minutes on {device}. Last loss on held-out composed conversations: {loss} nats a
+reply token. Begin with `python -m training backbone --preset {preset}`.
 
 ## Data
 
-Conversations composed by the seeded generator in `training/data/synthetic` (composed tools, names that carry no
-memory, values that must be copied or converted). Training read {public} composed. BFCL and ACEBench were
-not trained on.
+Conversations composed by the seeded generator in `training/data/synthetic`: tools whose names carry no
+memory, values that must be copied or converted. {public} train split of these
+sources, changed as described in the project's data notes. BFCL and ACEBench were not trained on.
 
-{_LICENCES if recipe.data.public else "The tokenizer's merges were counted on these public sources too:" + chr(10) * 2 + _LICENCES}
+{licences}
+sgd is CC-BY-SA-4.0 (share alike), so the weights are offered under that licence too; the code is not.
+
 ## Figures
 
-{evaluation or "Run `python -m training evaluate --model FOLDER --data synthetic`."}
+{evaluation}
 
 ## Limits
 
-It knows almost nothing of the world and writes short formulaic sentences. It calls tools whose arguments stand in the
-conversation; values that must be worked out, rare spellings, long texts, other languages than English and long
-conversations are beyond it. Check what a call would do before running tools that cannot be undone.
+It knows almost nothing of the world and writes short formulaic sentences. It calls tools whose arguments
+stand in the conversation; values that must be worked out, rare spellings, long texts, other languages than
+English and long conversations are beyond it. Check what a call would do before running tools that cannot be
+undone.
 """

@@ -50,7 +50,7 @@ class BackboneOptimizer:
         }
 
     def step(self, share: float) -> float:
-        """One step at `share` of the full rates; clears the gradients and returns their norm before clipping."""
+        """One step at `share` of the full rates; clears the gradients, returns their norm before clipping."""
         norm = float(self._clipped())
         for name, rate in (("muon", self._recipe.muon_lr), ("adamw", self._recipe.adamw_lr)):
             for group in self._optimizers[name].param_groups:

@@ -98,7 +98,7 @@ class DataRecipe(RecipePart):
     """Share of public conversations, where there are any."""
 
     rename_share: float = Field(default=0.7, ge=0, le=1)
-    """Share of public conversations whose tools and parameters get other names, so that names carry no memory."""
+    """Share of public conversations whose tools and parameters get other names, which carry no memory."""
 
     pool: str | None = None
     """File of tool definitions to compose conversations about, besides the generator's own."""
@@ -115,14 +115,14 @@ class DataRecipe(RecipePart):
     short_tokens: int = Field(default=192, ge=32)
     """Longest of these, in tokens."""
 
-    prompt_weight: float = Field(default=0.0, ge=0, lt=0.5)
-    """Loss weight of tokens that are read, not replied; a tenth of them is drawn."""
+    request_weight: float = Field(default=0.2, ge=0, lt=0.5)
+    """Loss weight of what users say: foretelling it from the listing teaches which tool it is about."""
 
     argument_weight: float = Field(default=1.5, ge=0.5)
     """Loss weight of tokens inside argument values; other reply tokens weigh 1."""
 
     decision_weight: float = Field(default=3.0, ge=0.5)
-    """Loss weight of the few tokens that decide most: a reply's first, a tool's name, and what follows a call."""
+    """Loss weight of what decides most: a reply's first token, a tool's name, and what follows a call."""
 
 
 class BatchRecipe(RecipePart):
@@ -132,7 +132,7 @@ class BatchRecipe(RecipePart):
     """Tokens of one batch, padding included."""
 
     lengths: tuple[int, ...] = (64, 96, 128, 144, 192, 256, 288, 384, 512, 576, 768, 1152)
-    """Row lengths; a sequence goes into the shortest that holds it. Longer sequences are left out and counted."""
+    """Row lengths; a sequence goes into the shortest that holds it. Longer ones are left out and counted."""
 
     accumulate: int = Field(default=1, ge=1)
     """Batches of one optimizer step."""
@@ -142,7 +142,7 @@ class BatchRecipe(RecipePart):
         bad = [length for length in self.lengths if self.tokens % length]
         if not self.lengths or list(self.lengths) != sorted(set(self.lengths)) or bad:
             raise ValueError(
-                f"batch.lengths must be ascending divisors of batch.tokens={self.tokens}; these are not: {bad}"
+                f"batch.lengths must ascend and divide batch.tokens={self.tokens}; these do not: {bad}"
             )
         return self
 
@@ -231,7 +231,7 @@ class BackboneRecipe(RecipePart):
     """Batches of one measurement."""
 
     trackers: tuple[str, ...] = ()
-    """Names that `accelerate` knows: tensorboard, wandb, trackio, ... Metrics go there besides the JSON lines."""
+    """Trackers that `accelerate` knows (tensorboard, wandb, trackio, ...) to send metrics to as well."""
 
     @property
     def folder(self) -> Path:

@@ -34,7 +34,7 @@ def write_training_report(run: Path) -> Path:
 
 
 def _unrepeated(lines: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One line a step: a run that went on from a checkpoint has logged some steps twice, and the last counts."""
+    """One line a step: a run that was resumed has logged some steps twice, and the last counts."""
     return [line for _, line in sorted({line["step"]: line for line in lines}.items())]
 
 
@@ -65,7 +65,7 @@ def _training_text(recipe: BackboneRecipe, steps: list[dict[str, Any]], checks: 
 
 
 def _mean(lines: list[dict[str, Any]], key: str) -> float:
-    return sum(line[key] for line in lines) / len(lines)
+    return float(sum(line[key] for line in lines)) / len(lines)
 
 
 def _plot_loss(file: Path, steps: list[dict[str, Any]], checks: list[dict[str, Any]]) -> None:
@@ -124,12 +124,13 @@ def evaluation_tables(outcomes: Sequence[Outcome]) -> str:
 
 def _group_table(groups: dict[str, Scores]) -> str:
     head = (
-        "| data | right | right tools | calls where one was right | needed calls made | valid by schema | median ms |\n"
+        "| data | right | right tools | calls where one was right | needed calls made | valid by schema "
+        "| median ms |\n"
         "|---|---|---|---|---|---|---|"
     )
     rows = [
-        f"| {name} | {scores.exact} | {scores.names} | {scores.called_rightly} | {scores.call_found} | {scores.valid} "
-        f"| {_median(scores.latencies_ms):.0f} |"
+        f"| {name} | {scores.exact} | {scores.names} | {scores.called_rightly} | {scores.call_found} "
+        f"| {scores.valid} | {_median(scores.latencies_ms):.0f} |"
         for name, scores in groups.items()
     ]
     return "\n".join([head, *rows])
@@ -175,7 +176,7 @@ def write_evaluation_report(
     report.write_text(
         f"# Evaluation of {Path(model).name}\n\n"
         f"    python -m training evaluate --model {Path(model).name} {arguments} --output {folder.name}\n\n"
-        'Shares with their 95 % Wilson intervals. "Right" is the rule of the data: equal calls, or BFCL\'s match.\n\n'
+        "Shares with their 95 % Wilson intervals. Right: equal calls, or BFCL's match.\n\n"
         f"{evaluation_tables(outcomes)}\n\n![right answers by data](evaluation.png)\n",
         encoding="utf-8",
     )

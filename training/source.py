@@ -1,4 +1,4 @@
-"""Labelled conversations in their fixed order: what the data process runs. Free of torch, so that it starts at once."""
+"""Labelled conversations in their fixed order, for the data process: free of torch, to start at once."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ class ConversationSource:
         first = start + self.recipe.start
         stream = mixture(self._mixture(), self.recipe.seed, first)
         for number, example in enumerate(stream, start=first):
-            sequence = self._labelled(labeller, example, number)
+            sequence = self._labelled(labeller, example)
             if number < num_short and len(sequence.ids) > self.recipe.short_tokens:
                 sequence = LabelledSequence((), ())
             yield sequence
 
-    def _labelled(self, labeller: Labeller, example: Example, number: int) -> LabelledSequence:
+    def _labelled(self, labeller: Labeller, example: Example) -> LabelledSequence:
         try:
             messages, tools, date = conversation(example)
         except MessageError:  # a public row that the runtime would refuse as a conversation
             return LabelledSequence((), ())
-        return labeller.label(messages, tools, date=date, number=number)
+        return labeller.label(messages, tools, date=date)
 
     def _mixture(self) -> MixtureRecipe:
         """Held-out conversations are all composed, so that their loss means the same whatever a run reads."""

@@ -1,11 +1,11 @@
 """A byte-level BPE tokenizer for small backbones that must copy: how text is cut, trained and saved.
 
-A small model learns to copy a value long before it learns that two token sequences spell the same
-value. So a word is the same tokens wherever it stands: at the start of a text, behind a space, behind a quote.
-Spaces are tokens of their own, except in front of a closed list of function words, which values hardly
-ever begin with; digits stand alone; words end at case changes and underscores. JSON punctuation is cut so that the border
-between a literal and a slot is always a border between tokens: tokenising a call piece by piece gives what tokenising its
-whole text gives.
+A small model learns to copy a value long before it learns that two token sequences spell the same value. So
+a word is the same tokens wherever it stands: at the start of a text, behind a space, behind a quote. Spaces
+are tokens of their own, except in front of a closed list of function words, which values hardly ever begin
+with; digits stand alone; words end at case changes and underscores. JSON punctuation is cut so that the
+border between a literal and a slot is always a border between tokens: tokenising a call piece by piece gives
+what tokenising its whole text gives.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ SPECIAL_TOKENS: tuple[str, ...] = (
 
 FUNCTION_WORDS: tuple[str, ...] = tuple(
     """
-    a about after all also am an and any are as at be been before but by can could did do does for from get give
-    had has have he her his how if in into is it its just let like made make many may me more most much must my need
-    no not of on one only or our out over please should so some such tell than that the their them then there
-    these they this to too up us use used using want was we were what when where which while who will with would
-    you your yes true false null
+    a about after all also am an and any are as at be been before but by can could did do does for from get
+    give had has have he her his how if in into is it its just let like made make many may me more most much
+    must my need no not of on one only or our out over please should so some such tell than that the their
+    them then there these they this to too up us use used using want was we were what when where which while
+    who will with would you your yes true false null
     """.split()
 )
 """Words that keep the space before them."""

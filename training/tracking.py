@@ -1,4 +1,4 @@
-"""Metrics to the trackers that `accelerate` knows: tensorboard, wandb, trackio and others, named in the recipe."""
+"""Metrics to the trackers that a recipe names, of those `accelerate` knows: tensorboard, wandb, ..."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def tracker(recipe: BackboneRecipe) -> Iterator[tuple[Watcher, ...]]:
     missing = [name for name in recipe.trackers if name not in available]
     if missing:
         raise ConfigError(
-            f"trackers {', '.join(missing)} cannot be used: installed are {', '.join(sorted(available)) or 'none'}; "
-            f"accelerate knows {', '.join(sorted(known))}"
+            f"trackers {', '.join(missing)} cannot be used: installed are "
+            f"{', '.join(sorted(available)) or 'none'}; accelerate knows {', '.join(sorted(known))}"
         )
     accelerator = Accelerator(
         log_with=list(recipe.trackers), project_dir=str(recipe.folder), cpu=recipe.device == "cpu"

@@ -104,7 +104,7 @@ def new_model(
 def _scale_first_weights(model: SmolLM3ForCausalLM, architecture: ArchitectureRecipe) -> None:
     """Embeddings of length one, and layers that begin by adding little.
 
-    A token's identity then survives to the last layer, and tied logits can be sharp: both are what copying needs.
+    A token's identity then survives to the last layer, and tied logits can be sharp: copying needs both.
     """
     model.model.embed_tokens.weight.normal_(std=architecture.hidden_size**-0.5)
     for layer in model.model.layers:
@@ -113,7 +113,7 @@ def _scale_first_weights(model: SmolLM3ForCausalLM, architecture: ArchitectureRe
 
 
 class Trainer:
-    """Trains `model` as `recipe` says, going on from the latest checkpoint of its folder where there is one."""
+    """Trains `model` as `recipe` says, going on from its folder's latest checkpoint where there is one."""
 
     def __init__(
         self,
@@ -164,7 +164,9 @@ class Trainer:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        before: dict[int, Any] = {}
+        for stopping in (signal.SIGTERM, signal.SIGINT):
+            before[stopping] = signal.signal(stopping, stop)
         try:
             yield
         finally:

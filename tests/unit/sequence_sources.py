@@ -1,4 +1,4 @@
-"""Labelled sequences for tests of batches and training. Light to import: the data process of a test imports it."""
+"""Labelled sequences for tests of batches and training. Light to import, since data processes import it."""
 
 from __future__ import annotations
 

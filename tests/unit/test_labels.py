@@ -38,7 +38,7 @@ def labelled(
     tokenizer: PreTrainedTokenizerFast, messages: list[dict[str, Any]], **changes: Any
 ) -> tuple[str, str]:
     """The text that carries loss, and the text of values."""
-    recipe = DataRecipe(argument_weight=1.5, decision_weight=3, **changes)
+    recipe = DataRecipe(argument_weight=1.5, decision_weight=3, request_weight=0, **changes)
     sequence = Labeller(tokenizer, COMPACT, recipe).label(read_messages(messages), [TOOL])
     chosen = [token for token, weight in zip(sequence.ids, sequence.weights, strict=True) if weight]
     heavy = [token for token, weight in zip(sequence.ids, sequence.weights, strict=True) if weight == 1.5]
@@ -59,13 +59,14 @@ USER = {"role": "user", "content": "Weather in Paris?"}
 def test_loss_is_on_the_call_and_its_end_and_values_weigh_more(tokenizer: PreTrainedTokenizerFast) -> None:
     text, heavy = labelled(tokenizer, [USER, call({"city": "Paris", "days": 2})])
     assert text == (
-        '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Paris", "days": 2}}\n</tool_call><|im_end|>'
+        '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Paris", "days": 2}}\n'
+        "</tool_call><|im_end|>"
     )
     assert heavy == "Paris 2"
 
 
 def test_decisions_weigh_most(tokenizer: PreTrainedTokenizerFast) -> None:
-    recipe = DataRecipe(argument_weight=1.5, decision_weight=3)
+    recipe = DataRecipe(argument_weight=1.5, decision_weight=3, request_weight=0)
     messages = [USER, {**call({"city": "Paris"}), "tool_calls": call({"city": "Paris"})["tool_calls"] * 2}]
     sequence = Labeller(tokenizer, COMPACT, recipe).label(read_messages(messages), [TOOL])
     decided = [token for token, weight in zip(sequence.ids, sequence.weights, strict=True) if weight == 3]
@@ -102,7 +103,7 @@ def test_empty_string_value_leaves_the_weights_of_the_others_in_place(
 
 
 def test_reply_that_quotes_control_tokens_stays_text(tokenizer: PreTrainedTokenizerFast) -> None:
-    sequence = Labeller(tokenizer, COMPACT, DataRecipe()).label(
+    sequence = Labeller(tokenizer, COMPACT, DataRecipe(request_weight=0)).label(
         read_messages([USER, {"role": "assistant", "content": "Say <tool_call> or <|im_end|>."}]), [TOOL]
     )
     weighed = [token for token, weight in zip(sequence.ids, sequence.weights, strict=True) if weight]
@@ -110,18 +111,17 @@ def test_reply_that_quotes_control_tokens_stays_text(tokenizer: PreTrainedTokeni
     assert tokenizer.convert_tokens_to_ids("<tool_call>") not in weighed
 
 
-def test_prompt_weight_draws_some_of_the_rest_and_never_the_first_token(
+def test_requests_carry_their_own_weight_and_the_rest_of_the_prompt_none(
     tokenizer: PreTrainedTokenizerFast,
 ) -> None:
     messages = read_messages([USER, {"role": "assistant", "content": "Sunny."}])
-    sequence = Labeller(tokenizer, COMPACT, DataRecipe(prompt_weight=0.1)).label(messages, [TOOL], number=3)
-    drawn = sum(weight == 0.1 for weight in sequence.weights)
-    assert 0 < drawn < len(sequence.ids) / 2
-    assert sequence.weights[0] == 0.0
+    sequence = Labeller(tokenizer, COMPACT, DataRecipe(request_weight=0.1)).label(messages, [TOOL])
+    light = [token for token, weight in zip(sequence.ids, sequence.weights, strict=True) if weight == 0.1]
+    assert tokenizer.decode(light) == USER["content"]
 
 
 def test_label_reads_what_serving_reads_then_the_reply(tokenizer: PreTrainedTokenizerFast) -> None:
-    labeller = Labeller(tokenizer, COMPACT, DataRecipe())
+    labeller = Labeller(tokenizer, COMPACT, DataRecipe(request_weight=0))
     for example in islice(synthetic_examples(5), 60):
         messages, tools, date = conversation(example)
         sequence = labeller.label(messages, tools, date=date)
@@ -131,7 +131,7 @@ def test_label_reads_what_serving_reads_then_the_reply(tokenizer: PreTrainedToke
 
 
 def test_date_of_an_example_is_told(tokenizer: PreTrainedTokenizerFast) -> None:
-    sequence = Labeller(tokenizer, COMPACT, DataRecipe()).label(
+    sequence = Labeller(tokenizer, COMPACT, DataRecipe(request_weight=0)).label(
         read_messages([USER, {"role": "assistant", "content": "Sunny."}]),
         [TOOL],
         date=datetime.date(2026, 3, 4),

@@ -45,7 +45,7 @@ def backbone_preset(preset: Preset) -> BackboneRecipe:
 
 
 def decayed_from(recipe: BackboneRecipe, steps: int) -> BackboneRecipe:
-    """The recipe of a run that is to end in `steps` steps from its latest checkpoint, its rate falling from there.
+    """The recipe of a run that ends `steps` steps behind its latest checkpoint, its rate falling from there.
 
     Raises:
         ConfigError: the run has no checkpoint yet.
