@@ -44,6 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         progress.print("smolcall: what shall be done? ask, chat, call, doctor or demo; --help tells more")
         return MISUSED
     _quieten()
+    # Before torch starts its threads: they then sleep between products instead of taking the cores from
+    # each other, which on a busy machine costs seconds a turn. This process is ours, so we may say so.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         return _COMMANDS[arguments.command](arguments, answers, progress)
     except AgentRuntimeError as error:
