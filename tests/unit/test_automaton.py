@@ -5,6 +5,7 @@ import random
 import time
 
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -15,7 +16,6 @@ from agent_runtime.scaffold.automaton import TokenAutomaton, compile_language
 from agent_runtime.scaffold.language import Language, LanguageError, language_of
 from agent_runtime.scaffold.shape import ConstantsShape, IntegerShape, NumberShape, Shape, StringShape
 from agent_runtime.scaffold.vocabulary import TokenVocabulary
-from benchmarks.typed_decoding import load_tokenizer
 from tests.shared_data import shared
 
 from .shapes import scalar_shapes
@@ -256,7 +256,9 @@ SCALE_SHAPES: dict[str, Shape] = {
 
 
 def test_languages_compile_at_128k_tokens() -> None:
-    vocabulary = TokenVocabulary.from_tokenizer(load_tokenizer(shared("tokenizer-128k/tokenizer.json.zst")))
+    packed = shared("tokenizer-128k/tokenizer.json.zst").read_bytes()
+    unpacked = zstandard.ZstdDecompressor().stream_reader(packed).read()
+    vocabulary = TokenVocabulary.from_tokenizer(Tokenizer.from_str(unpacked.decode()))
     assert len(vocabulary.prefixes.parent) > 200_000
     assert vocabulary.encode is not None
 
