@@ -8,7 +8,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from agent_runtime.scaffold.canonical import json_text, string_body
-from agent_runtime.scaffold.scaffold import Slot, same_json
+from agent_runtime.scaffold.fitting import same_json
+from agent_runtime.scaffold.nodes import Slot
 from agent_runtime.scaffold.shape import (
     ArrayShape,
     ConstantsShape,

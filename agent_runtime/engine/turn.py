@@ -19,8 +19,9 @@ from ..events import CallReady, CallStarted, ReasoningDelta, TextDelta, TurnEven
 from ..evidence import find_evidence
 from ..messages import Message, Plan, SlotDetail, StopReason, Timings, ToolCall, Turn, Usage
 from ..prompt.parse import parse_reply
+from ..scaffold.fitting import same_json
 from ..scaffold.frontier import DEFAULT_MAX_SLOT_TOKENS, CallFrontier
-from ..scaffold.scaffold import build_scaffold, same_json
+from ..scaffold.scaffold import build_scaffold
 from ..scaffold.shape import ObjectShape
 from ..scaffold.walker import CallWalker
 from ..turn_engine import ToolChoice

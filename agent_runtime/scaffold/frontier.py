@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .byte_automaton import LanguageError
 from .matcher import AutomatonMatcher, SlotMatcher, matcher_for
-from .scaffold import Slot
+from .nodes import Slot
 from .token_tree import TokenNode, TokenTrees
 from .vocabulary import TokenVocabulary
 from .walker import CallWalker, Candidate

@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .canonical import ARGUMENTS_KEY, CALL_FOOTER, CALL_HEADER, join_path
-from .scaffold import Branch, Leaf, Members, Node, Repeat, Scaffold, Slot, same_json
+from .fitting import same_json
+from .nodes import Branch, Leaf, Members, Node, Repeat, Slot
+from .scaffold import Scaffold
 from .shape import ConstantsShape, IntegerShape, JsonValue
 
 _CACHED_PLACES = 1024

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from agent_runtime.errors import SchemaError
 from agent_runtime.prompt.encode import encode_call
+from agent_runtime.scaffold.fitting import same_json
 from agent_runtime.scaffold.frontier import CallFrontier
-from agent_runtime.scaffold.scaffold import Scaffold, build_scaffold, same_json
+from agent_runtime.scaffold.scaffold import Scaffold, build_scaffold
 from agent_runtime.scaffold.shape import IntegerShape, ObjectShape, Property, StringShape
 from agent_runtime.scaffold.token_tree import TokenTrees, token_tree
 from agent_runtime.scaffold.walker import CallWalker

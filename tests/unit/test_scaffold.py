@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from agent_runtime.scaffold.scaffold import MisfitError, build_scaffold, same_json
+from agent_runtime.scaffold.fitting import MisfitError, same_json
+from agent_runtime.scaffold.scaffold import build_scaffold
 from agent_runtime.scaffold.shape import (
     ArrayShape,
     ConstantsShape,
