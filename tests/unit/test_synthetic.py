@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import unicodedata
 from collections import Counter
 from typing import Any
@@ -169,7 +170,7 @@ def test_relative_dates_come_with_the_date_they_are_relative_to() -> None:
     def says_relative(example: Example) -> bool:
         said = " ".join(message["content"] for message in example.messages if message["role"] == "user")
         return "tomorrow" in said and any(
-            isinstance(value, str) and value[:2].isdigit() and "-" in value
+            re.fullmatch(r"\d{4}-\d\d-\d\d", str(value)) and str(value) not in said
             for _, _, call in calls_of(example)
             for _, value in leaves(call["arguments"])
         )

@@ -20,6 +20,10 @@ class Copy(NamedTuple):
     text: str
 
 
+class Fixed(str):
+    """Text that says a converted value: no slip of the pen may change it."""
+
+
 Piece = str | Copy
 
 

@@ -41,7 +41,7 @@ def list_kind(item: Kind, low: int, high: int, *, is_bracketed: bool = False) ->
             said, draw.pick((" and ", " and ", ", ", ", and ") if len(values) > 2 else (" and ",))
         )
 
-    return Kind({"type": "array", "items": item.schema}, sample, item.hint, item.phrases)
+    return Kind({"type": "array", "items": item.schema}, sample, item.hint, item.phrases, item.needs_today)
 
 
 def matrix_kind(draw: Draw, argument: str) -> Kind:

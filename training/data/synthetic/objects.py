@@ -21,10 +21,14 @@ def draw_kind(draw: Draw, name: str, argument: str = "") -> Kind:
     """Draw any kind by its name; `obj(...)` and `objects(...)` hold fields written like parameters."""
     if name == "obj":
         fields = _fields(draw, argument)
-        return Kind(_schema(fields), lambda d: _sample_object(d, fields))
+        return Kind(_schema(fields), lambda d: _sample_object(d, fields), needs_today=_needs_today(fields))
     if name == "objects":
         return _objects(draw, argument)
     return catalogue.draw_kind(draw, name, argument)
+
+
+def _needs_today(fields: list[_Field]) -> bool:
+    return any(field.kind.needs_today for field in fields)
 
 
 def _fields(draw: Draw, argument: str) -> list[_Field]:
@@ -117,4 +121,4 @@ def _objects(draw: Draw, argument: str) -> Kind:
             pieces += rebase(said, str(number))
         return values, pieces
 
-    return Kind({"type": "array", "items": _schema(fields)}, sample)
+    return Kind({"type": "array", "items": _schema(fields)}, sample, needs_today=_needs_today(fields))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .draw import Draw
-from .kinds import Copy, Piece, Said
+from .kinds import Copy, Fixed, Piece, Said
 from .naming import plural
 from .tools import DrawnTool, Parameter
 
@@ -11,7 +11,7 @@ from .tools import DrawnTool, Parameter
 def value_pieces(parameter: Parameter, said: Said, call: int) -> list[Piece]:
     """The value's pieces with paths made absolute: `call:parameter.path`."""
     return [
-        piece
+        Fixed(piece)
         if isinstance(piece, str)
         else Copy(
             f"{call}:{parameter.name}.{piece.path}" if piece.path else f"{call}:{parameter.name}", piece.text

@@ -8,7 +8,7 @@ from typing import Any
 from . import questions
 from . import words as w
 from .draw import Draw
-from .kinds import QUOTES, Copy, Piece, Said
+from .kinds import QUOTES, Copy, Fixed, Piece, Said
 from .openings import Opening, open_request
 from .phrases import say_flag, say_sentence, say_values, value_pieces
 from .tools import DrawnTool, Parameter
@@ -196,14 +196,15 @@ def _as_listing(
 
 
 def add_noise(draw: Draw, pieces: list[Piece]) -> list[Piece]:
-    """Lower case, lost punctuation and typing slips, in the text around the values only."""
+    """Lower case, lost punctuation and typing slips, in the text around the values."""
     is_lower = draw.chance(0.6)
     noisy: list[Piece] = []
     for piece in pieces:
         if isinstance(piece, str) and piece:
-            if is_lower and piece.istitle() is False:
-                piece = piece.lower() if not any(mark in piece for mark in "$€£") else piece
-            if len(piece) > 12 and draw.chance(0.25):
+            is_value = isinstance(piece, Fixed)
+            if is_lower:
+                piece = piece.lower()
+            if not is_value and len(piece) > 12 and draw.chance(0.25):
                 at = draw.between(4, len(piece) - 4)
                 if piece[at].isalpha() and piece[at + 1].isalpha():
                     piece = piece[:at] + piece[at + 1] + piece[at] + piece[at + 2 :]
