@@ -121,8 +121,8 @@ def _check_heads_is_our_sibling() -> None:
     """
     ours = Path(__file__).resolve().parent.parent / "heads"
     spec = importlib.util.find_spec("heads")
-    places = [] if spec is None else list(spec.submodule_search_locations or [spec.origin])
-    if ours not in (Path(place).resolve() for place in places if place):
+    places = [] if spec is None else [*(spec.submodule_search_locations or [spec.origin or "built in"])]
+    if ours not in (Path(place).resolve() for place in places):
         found = f"'heads' is {places[0]}" if places else "no package 'heads' was found"
         raise ImportError(
             f"agent_runtime needs its own package 'heads' at {ours}, but {found}: "

@@ -161,15 +161,18 @@ def read_messages(messages: str | Sequence[Mapping[str, Any] | Message]) -> tupl
         MessageError: empty conversation, unknown role, content of a wrong type, a malformed tool call,
             or a tool result that answers no earlier call.
     """
+    given: Sequence[Mapping[str, Any] | Message]
     if isinstance(messages, str):
-        messages = [{"role": "user", "content": messages}]
-    if not isinstance(messages, Sequence) or isinstance(messages, (bytes, bytearray)):
+        given = [{"role": "user", "content": messages}]
+    elif isinstance(messages, Sequence) and not isinstance(messages, (bytes, bytearray)):
+        given = messages
+    else:
         raise MessageError(f"expected a string or a list of messages, found {type(messages).__name__}")
-    if not messages:
+    if not given:
         raise MessageError("the conversation is empty: give at least one message")
     read = tuple(
         message if isinstance(message, Message) else _read_message(message, index)
-        for index, message in enumerate(messages)
+        for index, message in enumerate(given)
     )
     _check_results_answer_calls(read)
     return read
@@ -265,7 +268,7 @@ def _read_arguments(body: Mapping[str, Any], index: int, number: int) -> dict[st
 
 
 def _check_results_answer_calls(messages: tuple[Message, ...]) -> None:
-    """A result with an id must answer an earlier call; without one it answers the calls before it in order."""
+    """A result with an id answers an earlier call; without one it answers the calls before it in order."""
     known: set[str] = set()
     any_call = False
     for index, message in enumerate(messages):

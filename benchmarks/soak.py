@@ -54,7 +54,7 @@ DEPLOYMENT = DeploymentConfig(
     max_result_chars=400,
 )
 
-NUM_CLIENTS = 16
+NUM_CLIENTS = 12
 
 Mode = Literal["slow", "fast"]
 

@@ -44,7 +44,7 @@ class NumberShape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StringShape:
-    """A string; lengths in code points; `patterns` must all be found (ECMA 262, unanchored); `format` is exact."""
+    """A string; lengths in code points; all `patterns` must be found (ECMA 262, unanchored)."""
 
     min_length: int = 0
     max_length: int | None = None
@@ -75,8 +75,10 @@ class Property:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectShape:
-    """Declared properties only, written in declared order. Other keys are never written (a subset of what
-    an open object allows, so always valid)."""
+    """Declared properties only, written in declared order.
+
+    Other keys are never written: a subset of what an open object allows, so always valid.
+    """
 
     properties: tuple[Property, ...] = ()
     min_properties: int = 0
