@@ -67,7 +67,7 @@ def model_card(
 def _public_text(recipe: BackboneRecipe) -> str:
     if not recipe.data.public:
         return (
-            "The backbone read composed conversations only; the tokenizer's merges were also counted on the"
+            "Composed conversations are all it read; the tokenizer's merges were also counted on the"
         )
     return (
         f"{recipe.data.public_share:.0%} of what it read were public conversations, most of them with other names "

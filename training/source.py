@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 from tokenizers import Tokenizer
 
@@ -17,6 +18,7 @@ from .data import Example
 from .data.mixture import MixtureRecipe, mixture
 from .labels import Labeller
 from .recipe import DataRecipe
+from .slim import slimmed
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class ConversationSource:
         first = start + self.recipe.start
         stream = mixture(self._mixture(), self.recipe.seed, first)
         for number, example in enumerate(stream, start=first):
+            if not self.is_held_out and Random(number).random() < self.recipe.slim_share:
+                example = slimmed(example) or example
             sequence = self._labelled(labeller, example)
             if number < num_short and len(sequence.ids) > self.recipe.short_tokens:
                 sequence = LabelledSequence((), ())
