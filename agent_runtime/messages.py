@@ -161,13 +161,9 @@ def read_messages(messages: str | Sequence[Mapping[str, Any] | Message]) -> tupl
         MessageError: empty conversation, unknown role, content of a wrong type, a malformed tool call,
             or a tool result that answers no earlier call.
     """
-    given: Sequence[Mapping[str, Any] | Message]
-    if isinstance(messages, str):
-        given = [{"role": "user", "content": messages}]
-    elif isinstance(messages, Sequence) and not isinstance(messages, (bytes, bytearray)):
-        given = messages
-    else:
-        raise MessageError(f"expected a string or a list of messages, found {type(messages).__name__}")
+    given: Any = [{"role": "user", "content": messages}] if isinstance(messages, str) else messages
+    if not isinstance(given, Sequence) or isinstance(given, (bytes, bytearray)):
+        raise MessageError(f"expected a string or a list of messages, found {type(given).__name__}")
     if not given:
         raise MessageError("the conversation is empty: give at least one message")
     read = tuple(
