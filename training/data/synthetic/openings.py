@@ -58,7 +58,9 @@ _QUESTION_WORDS = frozenset(
     "how what which who where when is are do does can will should whats what's did has am could any "
     "anything in at for".split()
 )
-_STATEMENT_WORDS = frozenset("i i'm i'd i've i'll my we there it it's our someone you this one don't".split())
+_STATEMENT_WORDS = frozenset(
+    "i i'm i'd i've i'll my we there it it's our someone you this one task ticket option don't".split()
+)
 _LAST_QUESTION = re.compile(r"[.,;] (?:what|how|where|any)\b[^.]*$", re.IGNORECASE)
 _TO_ME = re.compile(r"\b(?:me|us|please)\b")
 _ORDERS = ("{Goal}.", "{Goal}", "Can you {goal}?", "Could you {goal}?", "Hey, {goal}.", "Would you {goal}?")
