@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ..rows import RowError, parse_json
@@ -22,7 +22,6 @@ class RawRow:
     split: str = ""
     """`train` or `dev` where the row states it; empty: decided by its tools."""
     is_benchmark: bool = False
-    calls_left_out: list[Any] = field(default_factory=list)
 
 
 def json_objects(text: str) -> Iterator[Any]:

@@ -41,7 +41,6 @@ class DrawnTool:
     verb: str
     description: str
     parameters: list[Parameter]
-    extra: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """The tool as it is offered."""
