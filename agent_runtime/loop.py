@@ -12,7 +12,7 @@ import dataclasses
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from .errors import MessageError, RunLimitError
 from .events import ResultReady, RunEvent, RunFinished, TurnEvent, TurnFinished, TurnStarted
@@ -21,8 +21,11 @@ from .messages import Message, Run, ToolCall, ToolResult, Turn, tool_call_as_dic
 
 Item = TypeVar("Item")
 
-AskForTurn = Callable[[list[dict[str, Any]], bool], AsyncGenerator[TurnEvent, None]]
-"""Given the conversation and whether it is the run's first turn, the events of the next turn."""
+Place = Literal["first", "middle", "last"]
+"""Where in a run a turn stands; in a last turn the model must answer in words."""
+
+AskForTurn = Callable[[list[dict[str, Any]], Place], AsyncGenerator[TurnEvent, None]]
+"""Given the conversation and the place of the next turn, its events."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,11 +36,14 @@ class RunLimits:
         max_turns: turns the model may take.
         max_repeats: turns in which the same call (name and arguments) may be made.
         deadline_s: seconds for the whole run, tools included; None sets no limit.
+        is_answered: whether the model is asked for a last answer in words, instead of an error, when it has
+            used up its turns or repeats itself. Calls that it still wanted are dropped.
     """
 
     max_turns: int = 8
     max_repeats: int = 2
     deadline_s: float | None = None
+    is_answered: bool = False
 
 
 async def run_events(
@@ -53,41 +59,61 @@ async def run_events(
     """
     run = _Unfinished(messages)
     deadline = _Deadline(limits.deadline_s)
+    repeated: str | None = None
     try:
         for turn_index in range(limits.max_turns):
             async with aclosing(_results(run, session, deadline)) as results:
                 async for result in results:
                     yield result
-            async with aclosing(ask(list(run.messages), turn_index == 0)) as events:
-                while (event := await deadline.next(events)) is not None:
-                    if isinstance(event, TurnStarted):
-                        event = dataclasses.replace(event, turn_index=turn_index)
-                    if isinstance(event, TurnFinished):
-                        run.add_turn(event.turn)
+            place: Place = "first" if turn_index == 0 else "middle"
+            async with aclosing(_turn(run, ask, place, deadline)) as events:
+                async for event in events:
                     yield event
             if not run.waiting:
                 yield RunFinished(run=run.so_far(output=run.turns[-1].content))
                 return
             repeated = run.find_repeated_call(limits.max_repeats)
             if repeated is not None:
-                raise RunLimitError(
-                    f"the model called {repeated} with the same arguments in more than "
-                    f"{limits.max_repeats} turns: its result may not say what the model needs; "
-                    "improve it, or raise max_repeats",
-                    limit="repeated_call",
-                    run=run.so_far(),
-                )
+                break
+        if limits.is_answered:
+            run.drop_waiting()
+            async with aclosing(_turn(run, ask, "last", deadline)) as events:
+                async for event in events:
+                    yield event
+            yield RunFinished(run=run.so_far(output=run.turns[-1].content))
+            return
     except _DeadlinePassed:
         raise RunLimitError(
             f"no answer within the run's deadline of {limits.deadline_s:g} s",
             limit="deadline",
             run=run.so_far(),
         ) from None
+    if repeated is not None:
+        raise RunLimitError(
+            f"the model called {repeated} with the same arguments in more than {limits.max_repeats} turns: "
+            "its result may not say what the model needs; improve it, or raise max_repeats",
+            limit="repeated_call",
+            run=run.so_far(),
+        )
     raise RunLimitError(
         f"no answer after {limits.max_turns} turns: raise max_turns, or go on from error.run.messages",
         limit="max_turns",
         run=run.so_far(),
     )
+
+
+async def _turn(
+    run: _Unfinished, ask: AskForTurn, place: Place, deadline: _Deadline
+) -> AsyncGenerator[TurnEvent, None]:
+    """One turn of the model, which enters the conversation."""
+    turn_index = len(run.turns)
+    async with aclosing(ask(list(run.messages), place)) as events:
+        while (event := await deadline.next(events)) is not None:
+            if isinstance(event, TurnStarted):
+                event = dataclasses.replace(event, turn_index=turn_index)
+            if isinstance(event, TurnFinished):
+                run.add_turn(event.turn)
+            yield event
 
 
 async def _results(
@@ -139,6 +165,11 @@ class _Unfinished:
         )
         answered = {result.call_id for result in results}
         self.waiting = [call for call in self.waiting if call.id not in answered]
+
+    def drop_waiting(self) -> None:
+        """Forget the last turn as far as the conversation goes: it made calls that will have no result."""
+        self.waiting = []
+        self.messages.pop()
 
     def find_repeated_call(self, max_repeats: int) -> str | None:
         """The name of a waiting call that was made in too many turns."""

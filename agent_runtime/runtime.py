@@ -21,7 +21,7 @@ from .errors import ClosedError, ConfigError
 from .events import RunEvent, RunFinished, TurnEvent, TurnFinished
 from .executor import ExecutorStatistics, ToolExecutor
 from .hooks import ToolHooks
-from .loop import RunLimits, run_events
+from .loop import Place, RunLimits, run_events
 from .messages import Message, Run, Turn, read_messages
 from .model_engine import ModelEngine, ModelSource
 from .tools import Tool, bind_tools
@@ -211,6 +211,7 @@ class AgentRuntime:
         max_turns: int = 8,
         max_repeats: int = 2,
         deadline_s: float | None = None,
+        answer_at_limit: bool = False,
         hooks: ToolHooks | None = None,
         context: Mapping[str, Any] | None = None,
         **settings: Unpack[TurnSettings],
@@ -230,6 +231,8 @@ class AgentRuntime:
             max_turns: turns the model may take. The calls of the last one are not run.
             max_repeats: turns in which the same call, name and arguments, may be made.
             deadline_s: seconds for the whole run, tools included.
+            answer_at_limit: ask for a last answer in words, instead of raising, when the turns are used up or
+                a call was repeated too often; calls the model still wanted are dropped.
             hooks: approval of calls, and observers.
             context: values for the tools' hidden parameters, by name.
             **settings: for every turn; see `TurnSettings`.
@@ -247,6 +250,7 @@ class AgentRuntime:
             max_turns=max_turns,
             max_repeats=max_repeats,
             deadline_s=deadline_s,
+            answer_at_limit=answer_at_limit,
             hooks=hooks,
             context=context,
             **settings,
@@ -268,6 +272,7 @@ class AgentRuntime:
         max_turns: int = 8,
         max_repeats: int = 2,
         deadline_s: float | None = None,
+        answer_at_limit: bool = False,
         hooks: ToolHooks | None = None,
         context: Mapping[str, Any] | None = None,
         **settings: Unpack[TurnSettings],
@@ -277,14 +282,15 @@ class AgentRuntime:
         Arguments and errors are those of `run`. Closing the generator cancels the turn and the tools.
         """
         conversation, bound = read_messages(messages), bind_tools(tools)
-        limits = _read_limits(max_turns=max_turns, max_repeats=max_repeats, deadline_s=deadline_s)
+        limits = _read_limits(max_turns, max_repeats, deadline_s, answer_at_limit)
         _check_functions(bound, hooks)
 
-        def order_of(messages: Sequence[Mapping[str, Any] | Message], *, is_first: bool) -> TurnOrder:
+        def order_of(messages: Sequence[Mapping[str, Any] | Message], place: Place) -> TurnOrder:
+            later = "none" if place == "last" or tool_choice in ("none", {"type": "none"}) else "auto"
             return self._order(
                 read_messages(messages),
                 bound,
-                tool_choice if is_first or tool_choice == "none" else "auto",
+                tool_choice if place == "first" else later,
                 parallel_tool_calls=parallel_tool_calls,
                 stop=stop,
                 top_logprobs=None,
@@ -292,10 +298,10 @@ class AgentRuntime:
                 settings=settings,
             )
 
-        def ask(messages: list[dict[str, Any]], is_first: bool) -> AsyncGenerator[TurnEvent, None]:
-            return self._turn_events(order_of(messages, is_first=is_first))
+        def ask(messages: list[dict[str, Any]], place: Place) -> AsyncGenerator[TurnEvent, None]:
+            return self._turn_events(order_of(messages, place))
 
-        order_of(conversation, is_first=True)  # what is wrong is said before a waiting call is run
+        order_of(conversation, "first")  # what is wrong is said before a waiting call is run
         session = self._executor.session(bound, hooks=hooks, context=context)
         async with aclosing(run_events(conversation, ask=ask, session=session, limits=limits)) as events:
             async for event in events:
@@ -459,13 +465,17 @@ def _check_functions(tools: Iterable[Tool], hooks: ToolHooks | None) -> None:
             )
 
 
-def _read_limits(*, max_turns: int, max_repeats: int, deadline_s: float | None) -> RunLimits:
+def _read_limits(
+    max_turns: int, max_repeats: int, deadline_s: float | None, answer_at_limit: bool
+) -> RunLimits:
     for name, number in (("max_turns", max_turns), ("max_repeats", max_repeats)):
         if isinstance(number, bool) or not isinstance(number, int) or number < 1:
             raise ConfigError(f"{name}: found {number!r}; give a whole number of at least 1")
     if deadline_s is not None and not (isinstance(deadline_s, (int, float)) and 0 < deadline_s < math.inf):
         raise ConfigError(f"deadline_s: found {deadline_s!r}; give a number of seconds above 0, or None")
-    return RunLimits(max_turns=max_turns, max_repeats=max_repeats, deadline_s=deadline_s)
+    return RunLimits(
+        max_turns=max_turns, max_repeats=max_repeats, deadline_s=deadline_s, is_answered=bool(answer_at_limit)
+    )
 
 
 def _read_settings(settings: Mapping[str, Any]) -> dict[str, Any]:

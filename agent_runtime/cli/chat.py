@@ -141,7 +141,9 @@ class _Conversation:
             self._messages = answering.result()
 
     async def _run(self, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        events = self._runtime.stream_run(messages, tools=self._tools, max_turns=self._max_turns)
+        events = self._runtime.stream_run(
+            messages, tools=self._tools, max_turns=self._max_turns, answer_at_limit=True
+        )
         async with aclosing(events):
             async for event in events:
                 self._screen.show(event)

@@ -16,7 +16,7 @@ from rich.text import Text
 from .. import __version__
 from ..builtin_tools import BUILTIN_TOOLS
 from ..config import DeploymentConfig
-from ..errors import AgentRuntimeError, ConfigError, MessageError, RunLimitError, SchemaError, ToolChoiceError
+from ..errors import AgentRuntimeError, ConfigError, MessageError, SchemaError, ToolChoiceError
 from ..events import RunFinished
 from ..runtime import AgentRuntime
 from ..tools import Tool, bind_tools
@@ -30,7 +30,7 @@ DONE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 
 _MISUSES = (ConfigError, MessageError, SchemaError, ToolChoiceError)
 
-DEMO_QUESTION = "How many kilometers are 26.2 miles?"
+DEMO_QUESTION = "What time is it in Tokyo?"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -68,7 +68,11 @@ def _ask(arguments: argparse.Namespace, answers: Console, progress: Console) -> 
         screen = Screen(answers, progress)
         async with _load(arguments, deployment) as runtime:
             events = runtime.stream_run(
-                messages, tools=tools, max_turns=arguments.max_turns, deadline_s=arguments.deadline
+                messages,
+                tools=tools,
+                max_turns=arguments.max_turns,
+                deadline_s=arguments.deadline,
+                answer_at_limit=True,
             )
             async with aclosing(events):
                 async for event in events:
@@ -128,12 +132,10 @@ def _demo(arguments: argparse.Namespace, answers: Console, progress: Console) ->
             answers.print(Text(f"> {DEMO_QUESTION}", style="bold"))
             await runtime.warm_up()
             screen.begin()
-            try:
-                async with aclosing(runtime.stream_run(DEMO_QUESTION, tools=tools, max_turns=3)) as events:
-                    async for event in events:
-                        screen.show(event)
-            except RunLimitError as error:  # a small model may go round in circles; show it as it is
-                screen.interrupt(f"({_one_line(error)})")
+            events = runtime.stream_run(DEMO_QUESTION, tools=tools, max_turns=3, answer_at_limit=True)
+            async with aclosing(events):
+                async for event in events:
+                    screen.show(event)
 
     asyncio.run(demonstrate())
     return DONE

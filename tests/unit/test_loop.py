@@ -26,11 +26,11 @@ class ScriptedModel:
     def __init__(self, *replies: Reply) -> None:
         self._replies = list(replies)
         self.asked: list[list[dict[str, Any]]] = []
-        self.first_turns: list[bool] = []
+        self.places: list[str] = []
 
-    async def ask(self, messages: list[dict[str, Any]], is_first: bool) -> AsyncGenerator[TurnEvent, None]:
+    async def ask(self, messages: list[dict[str, Any]], place: str) -> AsyncGenerator[TurnEvent, None]:
         self.asked.append(messages)
-        self.first_turns.append(is_first)
+        self.places.append(place)
         reply = self._replies.pop(0) if len(self._replies) > 1 else self._replies[0]
         yield TurnStarted()
         if isinstance(reply, Exception):
@@ -79,7 +79,7 @@ async def test_run_goes_on_until_the_model_answers() -> None:
     assert [result.value for result in run.tool_results] == [8]
     assert len(run.turns) == 2
     assert model.asked[1] == run.messages[:3]
-    assert model.first_turns == [True, False]
+    assert model.places == ["first", "middle"]
 
 
 async def test_events_come_in_the_documented_order() -> None:
@@ -192,6 +192,19 @@ async def test_same_call_in_too_many_turns_ends_the_run() -> None:
     assert len(raised.value.run.turns) == 3
 
 
+@pytest.mark.parametrize("limits", [{"max_repeats": 2}, {"max_repeats": 9, "max_turns": 3}])
+async def test_model_may_be_asked_for_a_last_answer_instead_of_an_error(limits: dict[str, int]) -> None:
+    again = [call("double", n=4)]
+    model = ScriptedModel(again, again, again, "It is 8, I suppose.")
+
+    run = await run_of("Go", model, double, is_answered=True, **limits)
+
+    assert run.output == "It is 8, I suppose."
+    assert model.places == ["first", "middle", "middle", "last"]
+    assert [message["role"] for message in run.messages][-2:] == ["tool", "assistant"]
+    assert len(run.tool_results) == 2
+
+
 async def test_same_call_twice_in_one_turn_is_no_repetition() -> None:
     calls = [call("double", f"call_{n}", n=4) for n in range(5)]
 
@@ -219,7 +232,7 @@ async def test_deadline_ends_a_hanging_tool_and_keeps_what_came_back() -> None:
 
 
 async def test_deadline_ends_a_turn_that_takes_too_long() -> None:
-    async def ask(messages: list[dict[str, Any]], is_first: bool) -> AsyncGenerator[TurnEvent, None]:
+    async def ask(messages: list[dict[str, Any]], place: str) -> AsyncGenerator[TurnEvent, None]:
         yield TurnStarted()
         await asyncio.Event().wait()
 

@@ -197,6 +197,15 @@ async def test_only_the_first_turn_of_a_run_is_forced_to_call(choice: str, later
     assert engine.orders[1].tool_choice == ToolChoice(mode=later)  # type: ignore[arg-type]  # parametrised
 
 
+async def test_last_answer_of_a_run_is_asked_for_in_words() -> None:
+    engine, runtime = engine_and_runtime(calls(get_weather={"city": "Oslo"}), calls(get_weather={}), "Cold.")
+
+    run = await runtime.run("Weather?", tools=[get_weather], max_turns=2, answer_at_limit=True)
+
+    assert run.output == "Cold."
+    assert [order.tool_choice.mode for order in engine.orders] == ["auto", "auto", "none"]
+
+
 async def test_settings_of_a_turn_lie_over_the_deployment() -> None:
     engine, runtime = engine_and_runtime("Hi", temperature=0.5, max_tokens=100)
 
