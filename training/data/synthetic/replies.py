@@ -91,4 +91,3 @@ FACTS = (
         "days|week|seven;months|year|twelve;minutes|hour|sixty;hours|day|24",
     ),
 )
-REPORT_OPENERS = ("{}", "{}", "{}", "Done. {}", "Here it is: {}")

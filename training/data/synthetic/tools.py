@@ -73,6 +73,11 @@ def third_person(verb: str) -> str:
 
 
 _REMARKS = (
+    "Returns JSON.",
+    "Values must be typed as declared.",
+    "Optional arguments may be left out.",
+    "Results are rounded.",
+    "Fails if nothing matches.",
     "The user must be logged in.",
     "Supports paging.",
     "The result can be cached for an hour.",
@@ -117,15 +122,7 @@ def _describe_tool(draw: Draw, action: Action, verb: str, parameters: list[Param
         text = f"{draw.pick(('returns', 'provides', 'gives'))} {thing}"
     else:
         extra = draw.pick(
-            (
-                "Returns JSON.",
-                "Values must be typed as declared.",
-                "Optional arguments may be left out.",
-                f"Part of the {action.domain} service.",
-                "Results are rounded.",
-                "Fails if nothing matches.",
-                f"Belongs to {action.domain}.",
-            )
+            (*_REMARKS, f"Part of the {action.domain} service.", f"Belongs to {action.domain}.")
         )
         text = f"{third}. {extra}".rstrip(".")
     return text[0].upper() + text[1:] + ("." if draw.chance(0.8) else "")
