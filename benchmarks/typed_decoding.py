@@ -382,7 +382,7 @@ def load_tokenizer(path: Path | None) -> transformers.PreTrainedTokenizerFast:
     if not found.exists():
         raise SystemExit(f"{found} does not exist: name a tokenizer.json or a model folder with --tokenizer")
     if found.is_dir():
-        return transformers.AutoTokenizer.from_pretrained(found, local_files_only=True)  # type: ignore[no-any-return]
+        return transformers.AutoTokenizer.from_pretrained(found, local_files_only=True)
     if found.suffix == ".zst":
         import zstandard  # an extra: only the stand-in is compressed
 
