@@ -71,6 +71,16 @@ _SMALL: list[tuple[Any, Any, Any]] = [
         {"up": 1},
         {"down": 1},
     ),
+    (
+        {
+            "type": "object",
+            "properties": {"on": {"type": "string"}},
+            "required": ["on"],
+            "additionalProperties": {"type": "integer"},
+        },
+        {"on": "x", "only": 1},
+        {"on": "x", "only": "1"},
+    ),
     ({"anyOf": [{"type": "string"}, {"type": "integer", "minimum": 3}]}, 3, 2),
     ({"oneOf": [{"type": "integer"}, {"type": "number", "minimum": 2}]}, 1, 3),
     ({"allOf": [{"type": "integer"}, {"maximum": 3}]}, 3, 4),

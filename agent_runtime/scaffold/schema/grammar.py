@@ -57,7 +57,7 @@ MAX_TOTAL_PARTS = 20_000
 _MAX_INTEGER = 2**53 - 1
 _MAX_NUMBER = 10**12
 _ANY_DEPTH = 2
-_KEY = r'^[^"\\\x{0}-\x{1f}\x{7f}-\x{9f}]{1,48}$'
+_KEY = text.rust_key()
 
 
 class _TooLarge(Exception):
@@ -288,7 +288,8 @@ class GrammarWriter:
     def _key_patterns(self, facts: ObjectFacts) -> str:
         """What undeclared keys look like."""
         if not facts.names:
-            return _KEY
+            # Declared names stay out: llguidance would demand of them what it demands of undeclared ones.
+            return text.rust_key(facts.declared())
         options = [
             item for item in self._reader.options(facts.names).branches if not isinstance(item, ObjectFacts)
         ]

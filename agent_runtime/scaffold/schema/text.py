@@ -6,9 +6,10 @@ The syntax of patterns is `scaffold/pattern.py`'s business.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from llguidance import LLMatcher
 
@@ -36,7 +37,7 @@ EXACT_FORMATS = frozenset(
 
 # Formats whose values include all values of an exact one.
 _WIDER_FORMATS = {
-    "idn-email": "email", "idn-hostname": "hostname", "host-name": "hostname", "ip-address": "ipv4",
+    "idn-email": "email", "host-name": "hostname", "ip-address": "ipv4",
     "iri": "uri", "iri-reference": "uri", "uri-reference": "uri", "uri-template": "uri",
 }  # fmt: skip
 # Formats written in a plain part of what they allow.
@@ -44,6 +45,8 @@ _PATTERN_FORMATS = {
     "json-pointer": "^(/[A-Za-z0-9_.-]*)*$",
     "relative-json-pointer": "^[0-9](/[A-Za-z0-9_.-]*)*$",
     "regex": "^[A-Za-z0-9 _,;:@-]*$",
+    # Without hyphens, so that nothing reads as a (perhaps broken) A-label.
+    "idn-hostname": r"^[a-z][a-z0-9]{0,20}(\.[a-z][a-z0-9]{0,20}){0,3}$",
     "color": "^#[0-9a-f]{6}$",
 }
 
@@ -213,23 +216,45 @@ def is_apart(facts: StringFacts, pattern: str) -> bool:
     return bool(facts.patterns) and _is_empty((*facts.patterns, pattern), facts.min_length, facts.max_length)
 
 
+_Trie = dict[str, Any]
+_ANY_CHARACTER = r"(?s:.)"
+_KEY_CHARACTER = r'[^"\\\x{0}-\x{1f}\x{7f}-\x{9f}]'
+
+
 def rust_all_but(words: frozenset[str]) -> str:
     """A Rust pattern for every text but these, letter by letter: llguidance knows no look-ahead."""
-    trie: dict[str, dict[str, object]] = {}
+    return f"^{_other_than(_trie(words), r'[^{}]', _ANY_CHARACTER + '*', is_start=False)}$"
+
+
+def rust_key(names: Iterable[str] = (), *, shortest: int = 1, longest: int = 48) -> str:
+    """A Rust pattern for keys that need no escape, none of them among `names`."""
+    taken = _trie(names)
+    if not taken:
+        return f"^{_KEY_CHARACTER}{{{shortest},{longest}}}$"
+    other = r'[^{}"\\\x{{0}}-\x{{1f}}\x{{7f}}-\x{{9f}}]'
+    return f"^{_other_than(taken, other, _KEY_CHARACTER + f'{{0,{longest - 1}}}', is_start=True)}$"
+
+
+def _trie(words: Iterable[str]) -> _Trie:
+    root: _Trie = {}
     for word in words:
-        branch = trie
+        branch = root
         for letter in word:
-            branch = branch.setdefault(letter, {})  # type: ignore[assignment]  # a trie of tries
+            branch = branch.setdefault(letter, {})
         branch[""] = {}
-    return f"^{_rust_other_than(trie)}$"
+    return root
 
 
-def _rust_other_than(trie: dict[str, dict[str, object]]) -> str:
+def _other_than(trie: _Trie, other: str, rest: str, *, is_start: bool) -> str:
+    """Texts that leave the trie: they end within it, or take a letter unknown to it, then `rest`."""
     letters = sorted(letter for letter in trie if letter)
-    options = [] if "" in trie else [""]
+    options = [] if "" in trie or is_start else [""]
     inside = "".join(f"\\x{{{ord(letter):x}}}" for letter in letters)
-    options.append(f"[^{inside}](?s:.)*" if letters else "(?s:.)+")
-    options += [f"\\x{{{ord(letter):x}}}{_rust_other_than(trie[letter])}" for letter in letters]  # type: ignore[arg-type]
+    options.append((other.format(inside) if letters or other != "[^{}]" else _ANY_CHARACTER) + rest)
+    options += [
+        f"\\x{{{ord(letter):x}}}{_other_than(trie[letter], other, rest, is_start=False)}"
+        for letter in letters
+    ]
     return "(?:" + "|".join(options) + ")"
 
 
