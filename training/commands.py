@@ -9,11 +9,13 @@ from typing import get_args
 
 from agent_runtime import DeploymentConfig
 from agent_runtime.config import values_from_pairs
+from agent_runtime.runtime import embedded_model_folder
 
 from .data.cli import add_data_command
 from .display import EvaluationDisplay, TrainingDisplay, say
 from .evaluate import evaluate, read_cases
 from .export import export_model
+from .free_decoding import evaluate_freely
 from .recipe import BackboneRecipe, Preset, TokenizerRecipe, read_recipe
 from .recipes import backbone_preset, decayed_from, tokenizer_preset, train_backbone, train_tokenizer_recipe
 from .recipes.embedded import train_embedded
@@ -118,6 +120,7 @@ def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change the deployment"
     )
+    parser.add_argument("--free", action="store_true", help="greedy transformers generate, no constraints")
     parser.add_argument("--output", type=Path, help="folder for the report: Markdown, plots, every outcome")
     parser.set_defaults(run=_run_evaluate)
 
@@ -127,9 +130,13 @@ def _run_evaluate(parsed: argparse.Namespace) -> None:
     cases = [case for source in sources for case in read_cases(source, limit=parsed.limit)]
     deployment = DeploymentConfig(fill=parsed.fill, **values_from_pairs(parsed.set))
     with EvaluationDisplay(len(cases)) as display:
-        outcomes = asyncio.run(
-            evaluate(parsed.model, cases, deployment=deployment, on_outcome=display.on_outcome)
-        )
+        if parsed.free:
+            model = parsed.model or embedded_model_folder()
+            outcomes = evaluate_freely(model, cases, on_outcome=display.on_outcome)
+        else:
+            outcomes = asyncio.run(
+                evaluate(parsed.model, cases, deployment=deployment, on_outcome=display.on_outcome)
+            )
     say(evaluation_tables(outcomes))
     if parsed.output:
         write_evaluation_report(parsed.output, outcomes, model=parsed.model or "embedded", sources=sources)

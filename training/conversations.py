@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,13 +21,16 @@ class ExampleTool:
     parameters: Mapping[str, Any]
 
 
+def offered_tools(tools: Iterable[Mapping[str, Any]]) -> tuple[ExampleTool, ...]:
+    """Tools of an example or a question, as the prompt takes them."""
+    return tuple(
+        ExampleTool(tool["name"], tool.get("description", ""), tool.get("parameters", {})) for tool in tools
+    )
+
+
 def conversation(
     example: Example,
 ) -> tuple[tuple[Message, ...], tuple[ExampleTool, ...], datetime.date | None]:
     """Messages, tools and stated date of an example."""
-    tools = tuple(
-        ExampleTool(tool["name"], tool.get("description", ""), tool.get("parameters", {}))
-        for tool in example.tools
-    )
     date = datetime.date.fromisoformat(example.date) if example.date else None
-    return read_messages(example.messages), tools, date
+    return read_messages(example.messages), offered_tools(example.tools), date

@@ -163,6 +163,7 @@ async def _outcome(runtime: AgentRuntime, case: Case) -> Outcome:
         is_exact=case.judge(given),
         is_call_expected=case.is_call_expected,
         is_valid=are_valid(given, case.tools),
+        has_tried=bool(given),
         latency_ms=(time.perf_counter() - began) * 1000,
     )
 

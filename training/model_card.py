@@ -66,11 +66,9 @@ def model_card(
 
 def _public_text(recipe: BackboneRecipe) -> str:
     if not recipe.data.public:
-        return (
-            "Composed conversations are all it read; the tokenizer's merges were also counted on the"
-        )
+        return "Composed conversations are all it read; the tokenizer's merges were also counted on the"
     return (
-        f"{recipe.data.public_share:.0%} of what it read were public conversations, most of them with other names "
+        f"{recipe.data.public_share:.0%} of what it read are public conversations, most with other names "
         "for tools and parameters; they and the tokenizer's merges come from the"
     )
 

@@ -116,7 +116,7 @@ class DataRecipe(RecipePart):
     """Longest of these, in tokens."""
 
     slim_share: float = Field(default=0.3, ge=0, le=1)
-    """Share of the composed conversations with several tools whose listings are made bare, where that is sound."""
+    """Share of conversations with several tools whose listings are made bare, where that is sound."""
 
     request_weight: float = Field(default=0.2, ge=0, lt=0.5)
     """Loss weight of what users say: foretelling it from the listing teaches which tool it is about."""

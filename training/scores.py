@@ -81,6 +81,8 @@ class Outcome:
     is_call_expected: bool
     is_valid: bool
     """Every given call names an offered tool and validates against its schema."""
+    has_tried: bool
+    """A call was made, or something that can only be meant as one."""
     latency_ms: float = 0.0
 
 
@@ -96,6 +98,7 @@ class Scores:
     names: Share = field(default_factory=Share)
     """Of the cases that need a call, those with the right tools, in number too."""
     valid: Share = field(default_factory=Share)
+    """Of the calls tried, those that name an offered tool and validate against its schema."""
     values: dict[str, Share] = field(default_factory=dict)
     """By type: expected values that were given, in calls of the right tool."""
     latencies_ms: list[float] = field(default_factory=list)
@@ -107,6 +110,7 @@ class Scores:
         self.latencies_ms.append(outcome.latency_ms)
         if has_called:
             self.called_rightly.add(outcome.is_call_expected)
+        if outcome.has_tried:
             self.valid.add(outcome.is_valid)
         if outcome.is_call_expected:
             self.call_found.add(has_called)
