@@ -121,13 +121,22 @@ def examine(
         except (ValueError, RecursionError) as error:
             tally.wrong.append(f"{label}: cannot be written: {str(error)[:300]}")
             return
-        problem = _problem(judge, value)
+        try:
+            problem = _problem(judge, value)
+        except _Unjudged:
+            tally.unsampled += 1
+            continue
         tally.samples += 1
         if problem is not None:
             tally.wrong.append(f"{label}: {json.dumps(value)[:300]}: {problem[:300]}")
             return
     for value, is_valid in instances:
-        problem = _problem(judge, value) if is_valid is None else None if is_valid else "the suite says so"
+        try:
+            problem = (
+                _problem(judge, value) if is_valid is None else None if is_valid else "the suite says so"
+            )
+        except _Unjudged:
+            continue
         if problem is None:
             tally.valid_seen += 1
             tally.valid_writable += writes(shape, value)
@@ -135,11 +144,15 @@ def examine(
             tally.wrong.append(f"{label}: would write {json.dumps(value)[:300]}: {problem[:300]}")
 
 
+class _Unjudged(Exception):
+    """The validator itself failed on the schema (a pattern Python cannot read, a keyword of another draft)."""
+
+
 def _problem(judge: Any, value: Any) -> str | None:
     try:
         error = next(judge.iter_errors(value), None)
-    except Exception as error:  # the judge itself may choke on a malformed schema
-        return None if "judge" else str(error)
+    except Exception as failure:  # validators raise whatever a malformed schema makes them stumble over
+        raise _Unjudged from failure
     return None if error is None else f"{'/'.join(map(str, error.path))} {error.message}"
 
 
@@ -220,15 +233,15 @@ def table(tallies: dict[str, Tally]) -> str:
         total.cold_ms += tally.cold_ms
         total.cached_ms += tally.cached_ms
     lines = [
-        "| subset | schemas | accepted | | samples | wrong | valid instances writable "
+        "| subset | schemas | accepted | | samples | not judged | wrong | valid instances writable "
         "| cold ms p50 | p95 | max | cached p95 |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, tally in {**tallies, "all": total}.items():
         cold, cached = sorted(tally.cold_ms), sorted(tally.cached_ms) or [0.0]
         lines.append(
             f"| {name} | {tally.schemas} | {tally.accepted} | {tally.accepted / max(tally.schemas, 1):.1%} "
-            f"| {tally.samples} | {len(tally.wrong)} | {tally.valid_writable / max(tally.valid_seen, 1):.1%} "
+            f"| {tally.samples} | {tally.unsampled} | {len(tally.wrong)} | {tally.valid_writable / max(tally.valid_seen, 1):.1%} "
             f"| {statistics.median(cold):.1f} | {cold[int(0.95 * (len(cold) - 1))]:.1f} | {cold[-1]:.0f} "
             f"| {cached[int(0.95 * (len(cached) - 1))]:.2f} |"
         )
