@@ -233,7 +233,8 @@ def table(tallies: dict[str, Tally]) -> str:
         total.cold_ms += tally.cold_ms
         total.cached_ms += tally.cached_ms
     lines = [
-        "| subset | schemas | accepted | | samples | not judged | wrong | valid instances writable "
+        "| subset | schemas | accepted | | samples | not judged | wrong "
+        "| valid instances writable "
         "| cold ms p50 | p95 | max | cached p95 |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
@@ -241,7 +242,8 @@ def table(tallies: dict[str, Tally]) -> str:
         cold, cached = sorted(tally.cold_ms), sorted(tally.cached_ms) or [0.0]
         lines.append(
             f"| {name} | {tally.schemas} | {tally.accepted} | {tally.accepted / max(tally.schemas, 1):.1%} "
-            f"| {tally.samples} | {tally.unsampled} | {len(tally.wrong)} | {tally.valid_writable / max(tally.valid_seen, 1):.1%} "
+            f"| {tally.samples} | {tally.unsampled} "
+            f"| {len(tally.wrong)} | {tally.valid_writable / max(tally.valid_seen, 1):.1%} "
             f"| {statistics.median(cold):.1f} | {cold[int(0.95 * (len(cold) - 1))]:.1f} | {cold[-1]:.0f} "
             f"| {cached[int(0.95 * (len(cached) - 1))]:.2f} |"
         )
