@@ -145,7 +145,7 @@ def examine(
 
 
 class _Unjudged(Exception):
-    """The validator itself failed on the schema (a pattern Python cannot read, a keyword of another draft)."""
+    """The validator itself failed on the schema (a pattern Python cannot read, say)."""
 
 
 def _problem(judge: Any, value: Any) -> str | None:
