@@ -42,7 +42,7 @@ class TokenizerRecipe(RecipePart):
     """Folder of public rows in the normalised format to read besides; none by default."""
 
     num_public: int = Field(default=40_000, ge=0)
-    """Public conversations read at most."""
+    """Public conversations read, drawn from all files, so that none outweighs the others."""
 
     seed: int = 1
     """Seed of the composed conversations."""

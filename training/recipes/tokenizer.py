@@ -13,6 +13,7 @@ from agent_runtime.scaffold.canonical import CALL_CLOSE, CALL_OPEN, canonical_ca
 
 from ..conversations import conversation
 from ..data import Example, synthetic_examples
+from ..data.public import load_public
 from ..recipe import Preset, TokenizerRecipe
 from ..tokenizer import save_tokenizer, train_tokenizer
 
@@ -30,13 +31,20 @@ def tokenizer_preset(preset: Preset) -> TokenizerRecipe:
             return TokenizerRecipe(vocab_size=8192, num_synthetic=60_000)
 
 
-def train_tokenizer_recipe(recipe: TokenizerRecipe, *, public: Iterable[Example] = ()) -> Path:
+def train_tokenizer_recipe(recipe: TokenizerRecipe) -> Path:
     """Train the tokenizer and save it; returns its folder."""
     synthetic = islice(synthetic_examples(recipe.seed), recipe.num_synthetic)
-    tokenizer = train_tokenizer(_texts(synthetic, public), vocab_size=recipe.vocab_size)
+    tokenizer = train_tokenizer(_texts(synthetic, _public(recipe)), vocab_size=recipe.vocab_size)
     folder = Path(recipe.output)
     save_tokenizer(tokenizer, folder)
     return folder
+
+
+def _public(recipe: TokenizerRecipe) -> Iterator[Example]:
+    if recipe.public is not None:
+        rows = load_public(recipe.public, "train")
+        for index in range(recipe.num_public):
+            yield rows.example(recipe.seed, index, rename_share=0.0)
 
 
 def _texts(*sources: Iterable[Example]) -> Iterator[str]:
