@@ -54,7 +54,7 @@ DEPLOYMENT = DeploymentConfig(
     max_result_chars=400,
 )
 
-NUM_CLIENTS = 12
+NUM_CLIENTS = 16
 
 Mode = Literal["slow", "fast"]
 
@@ -64,7 +64,7 @@ class SoakReport:
     """How a soak ended.
 
     Attributes:
-        outcomes: runs by how they ended.
+        outcomes: runs by how they ended; `OverloadedError` are refusals; the run is tried again.
         surprises: endings that must not be: an untyped error, a cancellation nobody asked for.
         leaks: what was left behind.
         seconds: how long it took.
@@ -146,8 +146,8 @@ class _Soak:
     outcomes: collections.Counter[str] = field(default_factory=collections.Counter)
     surprises: list[str] = field(default_factory=list)
 
-    async def one(self, number: int) -> None:
-        """One run, sometimes cancelled, and how it ended."""
+    async def one(self, number: int) -> bool:
+        """One run, sometimes cancelled, and how it ended; False when the queue was full."""
         task = asyncio.ensure_future(self._mixed(number))
         is_cancelled = self.random.random() < 0.2
         if is_cancelled:
@@ -158,7 +158,7 @@ class _Soak:
             if not is_cancelled:
                 self.surprises.append(f"run {number} was cancelled by nobody")
             self.outcomes["cancelled"] += 1
-            return
+            return True
         error = task.exception()
         if error is None:
             self.outcomes["answered"] += 1
@@ -166,8 +166,10 @@ class _Soak:
             self.outcomes[type(error).__name__] += 1
             if isinstance(error, OverloadedError):
                 await asyncio.sleep(min(error.retry_after_s, 0.2))
+                return False
         else:
             self.surprises.append(f"run {number}: {error!r}")
+        return True
 
     async def _mixed(self, number: int) -> None:
         draw = self.random
@@ -227,7 +229,8 @@ async def soak(runtime: AgentRuntime, *, num_runs: int, seed: int = 0) -> SoakRe
 
     async def client() -> None:
         for number in numbers:
-            await state.one(number)
+            while not await state.one(number):
+                pass
             if number % max(1, num_runs // 10) == 0:
                 megabytes.append(_megabytes())
 
