@@ -104,11 +104,10 @@ def _plot_speed(file: Path, steps: list[dict[str, Any]]) -> None:
     plt.close(figure)
 
 
-def _smoothed(values: Sequence[float], *, keep: float = 0.95) -> list[float]:
-    smoothed: list[float] = []
-    for value in values:
-        smoothed.append(value if not smoothed else keep * smoothed[-1] + (1 - keep) * value)
-    return smoothed
+def _smoothed(values: Sequence[float], *, reach: int = 10) -> list[float]:
+    """The mean of each value and its neighbours."""
+    around = [values[max(0, at - reach) : at + reach + 1] for at in range(len(values))]
+    return [sum(near) / len(near) for near in around]
 
 
 def evaluation_tables(outcomes: Sequence[Outcome]) -> str:

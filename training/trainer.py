@@ -66,6 +66,13 @@ class _Window:
     norms: list[float] = field(default_factory=list)
     began: float = field(default_factory=time.perf_counter)
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """What is done inside does not count as training time."""
+        paused_at = time.perf_counter()
+        yield
+        self.began += time.perf_counter() - paused_at
+
     def add(self, sums: LossSums, batch: Batch) -> None:
         self.loss += float(sums.full_loss)
         self.num_right += int(sums.num_right)
@@ -192,14 +199,14 @@ class Trainer:
                 self._log(self._training_metrics(window, share), metrics)
                 window = _Window()
             if counters.step % recipe.validate_every == 0 or counters.step == total:
-                is_best = self._validate(metrics) or is_best
-                window.began = time.perf_counter()
+                with window.paused():
+                    is_best = self._validate(metrics) or is_best
             is_due = time.perf_counter() - saved_at > recipe.checkpoint_minutes * 60
             is_due = is_due or bool(recipe.checkpoint_every and counters.step % recipe.checkpoint_every == 0)
             if is_due or counters.step == total or self._is_stopping:
-                self._save(data, is_best=is_best)
+                with window.paused():
+                    self._save(data, is_best=is_best)
                 is_best, saved_at = False, time.perf_counter()
-                window.began = time.perf_counter()
             if self._is_stopping:
                 self._tell("stopped: start the same command again to go on")
                 break
