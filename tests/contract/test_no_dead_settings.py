@@ -42,6 +42,18 @@ def turn_with_tool(**settings: Any) -> Look:
     return look
 
 
+async def several_calls(model: Path, deployment: DeploymentConfig) -> Any:
+    """What random models of several kinds call; some of them go on calling."""
+    deployment = revised(deployment, call_bias=50.0, max_tokens=200)
+    seen = []
+    for spread in (0.1, 0.2, 0.5):
+        folder = model.parent / f"spread-{spread}"
+        if not folder.exists():
+            make_tiny_model(folder, spread=spread)
+        seen.append(await turn_with_tool()(folder, deployment))
+    return seen
+
+
 @tool
 def flag(is_on: bool) -> bool:
     """Set the flag."""
@@ -145,7 +157,7 @@ EXPERIMENTS: dict[str, tuple[Any, Look]] = {
     "seed": (7, words(temperature=1.0)),
     "call_bias": (50.0, turn_with_tool()),
     "abstain_below": (1.0, turn_with_tool(call_bias=50.0)),
-    "max_parallel_calls": (1, turn_with_tool(call_bias=50.0)),
+    "max_parallel_calls": (1, several_calls),
     "max_seq_len": (128, long_prompt),
     "max_tokens": (24, words()),
     "think": (True, prompt_text),
