@@ -15,7 +15,7 @@ from .canonical import ARGUMENTS_KEY, CALL_FOOTER, CALL_HEADER, join_path
 from .fitting import same_json
 from .nodes import Branch, Leaf, Members, Node, Repeat, Slot
 from .scaffold import Scaffold
-from .shape import ConstantsShape, IntegerShape, JsonValue
+from .shape import ConstantsShape, IntegerShape, JsonValue, NumberShape
 
 _CACHED_PLACES = 1024
 """Places of one scaffold whose candidates are remembered."""
@@ -332,6 +332,9 @@ def _slot(node: Leaf, frame: _Frame | None, path: str, has_space: bool, filled: 
 def _differing(slot: Slot, earlier: tuple[JsonValue, ...]) -> Slot | None:
     """The same slot, holding none of the earlier values; None where nothing is left."""
     shape = slot.shape
+    earlier = tuple(value for value in earlier if _could_equal(slot, value))
+    if not earlier:
+        return slot
     if isinstance(shape, ConstantsShape):
         left = tuple(
             text
@@ -344,6 +347,15 @@ def _differing(slot: Slot, earlier: tuple[JsonValue, ...]) -> Slot | None:
         if shape.maximum // step - -(-shape.minimum // step) + 1 <= len(earlier):
             return None
     return replace(slot, earlier_items=earlier)
+
+
+def _could_equal(slot: Slot, value: JsonValue) -> bool:
+    """Whether the slot's type of value and this one's are the same; the items of a union's array differ in it."""
+    if slot.is_string:
+        return isinstance(value, str)
+    if isinstance(slot.shape, (IntegerShape, NumberShape)):
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return True
 
 
 def _earlier_items(frame: _Frame, path: str, filled: _Filled) -> tuple[JsonValue, ...]:
