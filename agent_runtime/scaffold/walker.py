@@ -350,7 +350,7 @@ def _differing(slot: Slot, earlier: tuple[JsonValue, ...]) -> Slot | None:
 
 
 def _could_equal(slot: Slot, value: JsonValue) -> bool:
-    """Whether the slot's type of value and this one's are the same; the items of a union's array differ in it."""
+    """Whether the slot can hold a value of this type; items of an array of a union differ in it."""
     if slot.is_string:
         return isinstance(value, str)
     if isinstance(slot.shape, (IntegerShape, NumberShape)):

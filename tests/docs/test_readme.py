@@ -21,7 +21,9 @@ SMOLCALL_COMMANDS = [
 ]
 
 
-@pytest.mark.parametrize("code", [pytest.param(code, id=f"block-{n}") for n, code in enumerate(PYTHON_BLOCKS)])
+@pytest.mark.parametrize(
+    "code", [pytest.param(code, id=f"block-{n}") for n, code in enumerate(PYTHON_BLOCKS)]
+)
 def test_python_block_runs(code: str, tmp_path: Path) -> None:
     script = tmp_path / "block.py"
     script.write_text(code, encoding="utf-8")
@@ -51,7 +53,8 @@ def test_links_into_the_repository_exist() -> None:
 
 
 def test_make_targets_of_the_readme_exist() -> None:
-    known = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    known = set(re.findall(r"^([a-z-]+):", makefile, flags=re.MULTILINE))
     named = set(re.findall(r"\bmake ([a-z-]+)", README))
 
     assert named <= known
