@@ -259,6 +259,7 @@ class _TurnWriter:
             vocabulary=self._view.vocabulary,
             trees=self._view.trees,
             max_slot_tokens=self._request.max_slot_tokens,
+            tokens_left=lambda: self._max_length - self._tape.length,
         )
 
     def _call(

@@ -7,7 +7,7 @@ business of engine/.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,6 +110,7 @@ class CallFrontier:
         vocabulary: TokenVocabulary,
         trees: TokenTrees,
         max_slot_tokens: int = DEFAULT_MAX_SLOT_TOKENS,
+        tokens_left: Callable[[], int] | None = None,
     ) -> None:
         """Stand before the name of the tool.
 
@@ -118,10 +119,13 @@ class CallFrontier:
             vocabulary: what every token writes.
             trees: remembers how texts are tokenised.
             max_slot_tokens: tokens one value may take, beside its slot's own limit; it is ended there.
+            tokens_left: tokens that may still be written. A value takes at most half of them, so that a
+                backbone that never ends a value still completes its call.
         """
         self._vocabulary = vocabulary
         self._trees = trees
         self._max_slot_tokens = max_slot_tokens
+        self._tokens_left = tokens_left
         self.overflowed: set[str] = set()
         """Paths of the values that were ended by their limit."""
         self._allowed: Allowed | None = None
@@ -215,7 +219,8 @@ class CallFrontier:
             yield _InSlot(walker, self._matcher(slot, self._budget(slot)))
 
     def _budget(self, slot: Slot) -> int:
-        return min(slot.budget.limit, self._max_slot_tokens)
+        budget = min(slot.budget.limit, self._max_slot_tokens)
+        return budget if self._tokens_left is None else min(budget, max(1, self._tokens_left() // 2))
 
     def _matcher(self, slot: Slot, budget: int) -> SlotMatcher:
         return matcher_for(

@@ -247,6 +247,15 @@ def test_a_call_that_does_not_fit_is_not_made() -> None:
     assert (turn.stop_reason, turn.tool_calls) == ("length", ())
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_a_call_that_is_asked_for_is_completed_in_few_tokens_too(seed: int) -> None:
+    backbone = TableBackbone(random_rows(VOCAB, seed=seed))
+    turn, _ = told(backbone, request(tool_choice=REQUIRED, is_parallel=False, max_tokens=120))
+
+    assert [call.name for call in turn.tool_calls]
+    assert turn.usage.completion_tokens <= 120
+
+
 def test_thoughts_are_kept_apart_from_words_and_calls() -> None:
     opening = list(VIEW.reasoning_open)
     close = list(VIEW.reasoning_close)
