@@ -68,8 +68,8 @@ def _public_text(recipe: BackboneRecipe) -> str:
     if not recipe.data.public:
         return "Composed conversations are all it read; the tokenizer's merges were also counted on the"
     return (
-        f"{recipe.data.public_share:.0%} of what it read are public conversations, most with other names "
-        "for tools and parameters; they and the tokenizer's merges come from the"
+        f"About {recipe.data.public_share:.0%} of what it read are public conversations, most with other\n"
+        "names for tools and parameters. They and the tokenizer's merges come from the"
     )
 
 
@@ -100,8 +100,8 @@ reply token. Begin with `python -m training backbone --preset {preset}`.
 ## Data
 
 Conversations composed by the seeded generator in `training/data/synthetic`: tools whose names carry no
-memory, values that must be copied or converted. {public} train split of these
-sources, changed as described in the project's data notes. BFCL and ACEBench were not trained on.
+memory, values that must be copied or converted. {public}
+train split of these sources, brought into one format. BFCL and ACEBench were not trained on.
 
 {licences}
 sgd is CC-BY-SA-4.0 (share alike), so the weights are offered under that licence too; the code is not.
