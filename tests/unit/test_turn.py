@@ -248,15 +248,15 @@ def test_a_call_that_does_not_fit_is_not_made() -> None:
 
 
 def test_a_call_that_is_asked_for_is_completed_by_a_backbone_that_ends_no_value() -> None:
-    letter = VIEW.vocabulary.tokens.index(b"a")
+    parameters = {"properties": {"text": {"type": "string"}}, "required": ["text"]}
+    note = tool({"name": "note", "parameters": parameters})
     row = np.zeros(VOCAB, np.float32)
-    row[letter] = 9.0
+    row[VIEW.vocabulary.tokens.index(b"a")] = 9.0
+    asked = request(tools=(note,), tool_choice=REQUIRED, is_parallel=False, max_tokens=150)
 
-    turn, _ = told(
-        TableBackbone(lambda tokens: row), request(tool_choice=REQUIRED, is_parallel=False, max_tokens=150)
-    )
+    turn, _ = told(TableBackbone(lambda tokens: row), asked)
 
-    assert len(turn.tool_calls) == 1
+    assert [call.name for call in turn.tool_calls] == ["note"]
     assert turn.usage.completion_tokens <= 150
 
 
