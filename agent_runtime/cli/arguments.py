@@ -11,7 +11,7 @@ from ..config import DeploymentConfig, Fill, revised, values_from_env, values_fr
 
 EXAMPLES = """\
 examples:
-  smolcall ask "How many kilometres are 26.2 miles?"
+  smolcall ask "What time is it in Tokyo?"
   smolcall ask "What's the weather in Paris?" --tools weather.py
   smolcall call "Book a table for four" --tools tools.json --set temperature=0.7
   smolcall chat --tools mypackage.tools:search
