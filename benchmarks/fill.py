@@ -316,15 +316,16 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=40, help="questions to answer")
     parser.add_argument("--rounds", type=int, default=3, help="times each question is answered by each peer")
     parser.add_argument("--dtype", default="bfloat16", choices=["bfloat16", "float32"])
+    parser.add_argument("--model", type=Path, help="a model folder to measure in place of the embedded model")
     parser.add_argument("--skip-random", action="store_true", help="measure the embedded model only")
     arguments = parser.parse_args()
 
     from agent_runtime import embedded_model_folder
 
-    embedded = embedded_model_folder()
+    embedded = arguments.model or embedded_model_folder()
     requests = list(requests_with_calls(arguments.requests, max_length=None))
     scores = asyncio.run(measure(embedded, arguments.dtype, requests, arguments.rounds))
-    print(table(f"Embedded model, {arguments.dtype}", scores))
+    print(table(f"{arguments.model or 'Embedded model'}, {arguments.dtype}", scores))
     if arguments.skip_random:
         return
     with tempfile.TemporaryDirectory() as name:
