@@ -24,7 +24,7 @@ async def main() -> None:
     """Ask once, and show what happened on the way."""
     async with AgentRuntime.load() as runtime:
         try:
-            run = await runtime.run("What's the weather in Paris?", tools=[get_weather])
+            run = await runtime.run("What's the weather in Oslo for 5 days?", tools=[get_weather])
         except RunLimitError as error:  # a small model may go round in circles
             run = error.run
     for turn in run.turns:
