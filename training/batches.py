@@ -1,4 +1,4 @@
-"""Labelled sequences to batches of few shapes, made in a process of its own, exactly resumable.
+"""Labelled sequences to batches of few shapes, made in processes of their own, exactly resumable.
 
 Every batch has the same number of tokens: rows of one of a few lengths. What a batch held, and what waits
 for its bucket to fill, is plain data that travels with the batch, so a checkpoint can name the exact place in
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import multiprocessing
 import queue
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -73,13 +73,22 @@ class Batch:
     state: dict[str, Any]
 
 
-SequenceSource = Callable[[int], Iterator[LabelledSequence]]
-"""Called with a start: yields the sequences of an endless, fixed order from that one on. Picklable."""
+SequenceSource = Callable[[int, int], Iterator[LabelledSequence]]
+"""Called with a start and a stride: yields sequences `start`, `start + stride`, ... of an endless, fixed
+order. Picklable."""
 
 
-def batches(source: SequenceSource, recipe: BatchRecipe, *, pad_id: int, state: DataState) -> Iterator[Batch]:
-    """Fill buckets of equal length and give each as it fills."""
-    for sequence in source(state.num_taken):
+def batches(
+    source: SequenceSource,
+    recipe: BatchRecipe,
+    *,
+    pad_id: int,
+    state: DataState,
+    shard: int = 0,
+    num_shards: int = 1,
+) -> Iterator[Batch]:
+    """Fill buckets of equal length and give each as it fills; a shard reads every `num_shards`th sequence."""
+    for sequence in source(shard + state.num_taken * num_shards, num_shards):
         state.num_taken += 1
         if not sequence.ids:
             continue
@@ -106,37 +115,69 @@ def _collate(rows: list[LabelledSequence], length: int, pad_id: int, state: Data
 
 
 class BatchStream:
-    """Batches made ahead in another process. Use as a context manager; iteration never ends by itself."""
+    """Batches made ahead in other processes. Use as a context manager; iteration never ends by itself.
+
+    Each process makes the batches of one shard of the data, and they are taken in turn, so the order depends
+    on the number of processes and on nothing else. `states` says where every shard stands.
+    """
 
     def __init__(
-        self, source: SequenceSource, recipe: BatchRecipe, *, pad_id: int, state: DataState, ahead: int = 12
+        self,
+        source: SequenceSource,
+        recipe: BatchRecipe,
+        *,
+        pad_id: int,
+        states: Sequence[dict[str, Any]],
+        turn: int = 0,
+        ahead: int = 12,
     ) -> None:
         context = multiprocessing.get_context("spawn")
-        self._queue: Any = context.Queue(maxsize=ahead)
-        self._process: BaseProcess = context.Process(
-            target=_produce, args=(self._queue, source, recipe, pad_id, state.as_json()), daemon=True
-        )
+        self.states = list(states)
+        self.turn = turn
+        self._queues: list[Any] = [context.Queue(maxsize=ahead) for _ in states]
+        self._processes: list[BaseProcess] = [
+            context.Process(
+                target=_produce,
+                args=(output, source, recipe, pad_id, state, shard, len(states)),
+                daemon=True,
+            )
+            for shard, (output, state) in enumerate(zip(self._queues, states, strict=True))
+        ]
 
     def __enter__(self) -> BatchStream:
-        self._process.start()
+        for process in self._processes:
+            process.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.join()
-        self._queue.close()
+        for process in self._processes:
+            process.kill()
+            process.join()
+        for output in self._queues:
+            output.close()
 
     def __iter__(self) -> BatchStream:
         return self
 
     def __next__(self) -> Batch:
+        shard = self.turn % len(self._queues)
+        batch = self._wait(shard)
+        self.states[shard] = batch.state
+        self.turn += 1
+        return batch
+
+    def place(self) -> dict[str, Any]:
+        """The place in the data behind the last batch, for a checkpoint."""
+        return {"turn": self.turn, "shards": list(self.states)}
+
+    def _wait(self, shard: int) -> Batch:
         waited_s = 0.0
         while True:
             try:
-                made = self._queue.get(timeout=5.0)
+                made = self._queues[shard].get(timeout=5.0)
             except queue.Empty:
                 waited_s += 5.0
-                if not self._process.is_alive() or waited_s > PROCESS_START_S:
+                if not self._processes[shard].is_alive() or waited_s > PROCESS_START_S:
                     raise RuntimeError(
                         "the data process ended without a word: try `python -m training data show`"
                     ) from None
@@ -147,10 +188,24 @@ class BatchStream:
 
 
 def _produce(
-    output: Any, source: SequenceSource, recipe: BatchRecipe, pad_id: int, state: dict[str, Any]
+    output: Any,
+    source: SequenceSource,
+    recipe: BatchRecipe,
+    pad_id: int,
+    state: dict[str, Any],
+    shard: int,
+    num_shards: int,
 ) -> None:
+    made = batches(
+        source,
+        recipe,
+        pad_id=pad_id,
+        state=DataState.from_json(state),
+        shard=shard,
+        num_shards=num_shards,
+    )
     try:
-        for batch in batches(source, recipe, pad_id=pad_id, state=DataState.from_json(state)):
+        for batch in made:
             if not _has_put(output, batch):
                 return
         output.put("the data source ended, but it must be endless")

@@ -103,6 +103,9 @@ class DataRecipe(RecipePart):
     pool: str | None = None
     """File of tool definitions to compose conversations about, besides the generator's own."""
 
+    processes: int = Field(default=1, ge=1)
+    """Processes that make batches. One keeps up with a CPU; a GPU wants as many as there are spare cores."""
+
     seed: int = 1
     """Seed of composed conversations and of the order of public ones. Held-out data has other seeds."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from random import Random
 
@@ -15,7 +16,7 @@ from agent_runtime.prompt import PromptFormat
 from .batches import LabelledSequence
 from .conversations import conversation
 from .data import Example
-from .data.mixture import MixtureRecipe, mixture
+from .data.mixture import MixtureRecipe, mixture_example
 from .labels import Labeller
 from .recipe import DataRecipe
 from .slim import slimmed
@@ -29,14 +30,14 @@ class ConversationSource:
     recipe: DataRecipe
     is_held_out: bool = False
 
-    def __call__(self, start: int) -> Iterator[LabelledSequence]:
-        """Sequences from number `start` on."""
+    def __call__(self, start: int, stride: int) -> Iterator[LabelledSequence]:
+        """Every `stride`th sequence from number `start` on."""
         tokenizer = Tokenizer.from_file(str(self.tokenizer / "tokenizer.json"))
         labeller = Labeller(tokenizer, PromptFormat.compact(), self.recipe)
         num_short = 0 if self.is_held_out else self.recipe.short_first
-        first = start + self.recipe.start
-        stream = mixture(self._mixture(), self.recipe.seed, first)
-        for number, example in enumerate(stream, start=first):
+        recipe = self._mixture()
+        for number in count(start + self.recipe.start, stride):
+            example = mixture_example(recipe, self.recipe.seed, number)
             if not self.is_held_out and Random(number).random() < self.recipe.slim_share:
                 example = slimmed(example) or example
             sequence = self._labelled(labeller, example)

@@ -19,6 +19,8 @@ from typing import Any, Protocol, TextIO
 import torch
 from transformers import SmolLM3Config, SmolLM3ForCausalLM
 
+from agent_runtime.errors import ConfigError
+
 from .batches import Batch, BatchStream, DataState, SequenceSource, batches
 from .checkpoint import Checkpoint, find_checkpoint, load_checkpoint, random_state, save_checkpoint
 from .forward import LossSums, TrainingForward
@@ -139,7 +141,10 @@ class Trainer:
         self._source = source
         self._pad_id = pad_id
         self._watchers = watchers
-        self._data_state = DataState()
+        self._place: dict[str, Any] = {
+            "turn": 0,
+            "shards": [DataState().as_json() for _ in range(recipe.data.processes)],
+        }
         self._is_stopping = False
         self._tokens_at_once = recipe.batch.tokens
         self._forward = TrainingForward(model, dtype=getattr(torch, recipe.dtype), is_compiled=recipe.compile)
@@ -155,7 +160,11 @@ class Trainer:
             self._stop_on_signals(),
             (self.folder / METRICS_FILE).open("a", encoding="utf-8") as metrics,
             BatchStream(
-                self._source, self.recipe.batch, pad_id=self._pad_id, state=self._data_state
+                self._source,
+                self.recipe.batch,
+                pad_id=self._pad_id,
+                states=self._place["shards"],
+                turn=self._place["turn"],
             ) as stream,
         ):
             return self._train(stream, metrics)
@@ -180,19 +189,17 @@ class Trainer:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _train(self, stream: Iterator[Batch], metrics: TextIO) -> Path:
+    def _train(self, stream: BatchStream, metrics: TextIO) -> Path:
         recipe, counters = self.recipe, self.counters
         total = recipe.schedule.total_steps
         window = _Window()
         saved_at = time.perf_counter()
-        data: dict[str, Any] = self._data_state.as_json()
         is_best = False
         while counters.step < total:
             share = rate_share(counters.step, recipe.schedule)
             read = [next(stream) for _ in range(recipe.batch.accumulate)]
             for sums, batch in zip(self._gradients(read), read, strict=True):
                 window.add(sums, batch)
-            data = read[-1].state
             window.norms.append(self._optimizer.step(share))
             counters.step += 1
             if counters.step % 10 == 0 or counters.step == total:
@@ -205,7 +212,7 @@ class Trainer:
             is_due = is_due or bool(recipe.checkpoint_every and counters.step % recipe.checkpoint_every == 0)
             if is_due or counters.step == total or self._is_stopping:
                 with window.paused():
-                    self._save(data, is_best=is_best)
+                    self._save(stream.place(), is_best=is_best)
                 is_best, saved_at = False, time.perf_counter()
             if self._is_stopping:
                 self._tell("stopped: start the same command again to go on")
@@ -315,7 +322,12 @@ class Trainer:
         checkpoint = load_checkpoint(target)
         load_weights(self.model, checkpoint)
         self._optimizer.load_state_dict(checkpoint.optimizer)
-        self._data_state = DataState.from_json(dict(checkpoint.data))
+        self._place = dict(checkpoint.data)
+        if len(self._place["shards"]) != self.recipe.data.processes:
+            raise ConfigError(
+                f"{target} was trained with data.processes={len(self._place['shards'])}, which sets the order "
+                f"of its data; the recipe says {self.recipe.data.processes}"
+            )
         self.counters = Counters(**checkpoint.counters)
         torch.set_rng_state(checkpoint.random_state)
         self._tell(f"going on from {target}")

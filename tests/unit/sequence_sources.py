@@ -10,7 +10,7 @@ from training.batches import LabelledSequence
 VOCABULARY = 40
 
 
-def sequences(start: int) -> Iterator[LabelledSequence]:
+def sequences(start: int, stride: int) -> Iterator[LabelledSequence]:
     """An endless fixed order of counting sequences; number `n` depends on `n` alone."""
     number = start
     while True:
@@ -19,10 +19,10 @@ def sequences(start: int) -> Iterator[LabelledSequence]:
         length = draw.choice((0, 5, 9, 14, 20, 30))
         ids = tuple((first + at) % VOCABULARY for at in range(length))
         yield LabelledSequence(ids, tuple(float(at > 0) for at in range(length)))
-        number += 1
+        number += stride
 
 
-def broken(start: int) -> Iterator[LabelledSequence]:
+def broken(start: int, stride: int) -> Iterator[LabelledSequence]:
     """A source that fails."""
     raise ValueError(f"no row {start}")
     yield

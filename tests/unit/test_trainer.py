@@ -27,6 +27,7 @@ from training.recipe import (
     ArchitectureRecipe,
     BackboneRecipe,
     BatchRecipe,
+    DataRecipe,
     ScheduleRecipe,
     read_recipe,
 )
@@ -156,6 +157,17 @@ def test_killed_run_goes_on_to_the_weights_of_an_uninterrupted_one(tmp_path: Pat
     assert is_same(resumed, straight)
 
 
+def test_several_data_processes_share_the_data_and_resume_too(tmp_path: Path) -> None:
+    data = DataRecipe(processes=2)
+    first = ScheduleRecipe(total_steps=5, warmup_steps=2, decay_share=0)
+    whole = ScheduleRecipe(total_steps=9, warmup_steps=2, decay_share=0)
+    train(recipe(tmp_path / "twice", data=data, schedule=first))
+    resumed = train(recipe(tmp_path / "twice", data=data, schedule=whole))
+    assert is_same(resumed, train(recipe(tmp_path / "once", data=data, schedule=whole)))
+    with pytest.raises(ConfigError, match="data.processes=2"):
+        train(recipe(tmp_path / "once", schedule=whole))
+
+
 @pytest.mark.slow
 def test_stopped_run_saves_the_step_it_was_at(tmp_path: Path) -> None:
     child = start_child(tmp_path)
@@ -233,7 +245,7 @@ def test_batches_have_one_token_count_and_leave_out_what_is_too_long() -> None:
 
 
 def test_error_of_the_data_process_reaches_the_run() -> None:
-    with BatchStream(broken, BATCHES, pad_id=2, state=DataState(num_taken=3)) as stream:
+    with BatchStream(broken, BATCHES, pad_id=2, states=[DataState(num_taken=3).as_json()]) as stream:
         with pytest.raises(RuntimeError, match="no row 3"):
             next(stream)
 

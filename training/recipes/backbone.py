@@ -30,7 +30,9 @@ def backbone_preset(preset: Preset) -> BackboneRecipe:
                 validate_every=30,
             )
         case "cpu":
-            return BackboneRecipe(name="cpu", compile=True)
+            return BackboneRecipe(
+                name="cpu", schedule=ScheduleRecipe(total_steps=50_000), compile=True, threads=0
+            )
         case "gpu":
             return BackboneRecipe(
                 name="gpu",
