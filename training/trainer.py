@@ -323,10 +323,11 @@ class Trainer:
         load_weights(self.model, checkpoint)
         self._optimizer.load_state_dict(checkpoint.optimizer)
         self._place = dict(checkpoint.data)
-        if len(self._place["shards"]) != self.recipe.data.processes:
+        num_shards = len(self._place["shards"])
+        if num_shards != self.recipe.data.processes:
             raise ConfigError(
-                f"{target} was trained with data.processes={len(self._place['shards'])}, which sets the order "
-                f"of its data; the recipe says {self.recipe.data.processes}"
+                f"{target} was trained with data.processes={num_shards}, which sets the order of its data; "
+                f"the recipe says {self.recipe.data.processes}"
             )
         self.counters = Counters(**checkpoint.counters)
         torch.set_rng_state(checkpoint.random_state)
