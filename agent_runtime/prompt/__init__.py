@@ -13,7 +13,6 @@ from .loose_json import validate_json
 from .page import MessageSpan, Prompt, PromptPiece, TokenSource
 from .parse import ParsedCall, ParsedReply, ReplyProblem, extract_tool_call, parse_reply
 from .render import render_prompt
-from .stream import ReplySplitter
 
 __all__ = [
     "FORMAT_FILE",
@@ -26,7 +25,6 @@ __all__ = [
     "PromptFormat",
     "PromptPiece",
     "ReplyProblem",
-    "ReplySplitter",
     "TextEncoder",
     "TokenSource",
     "check_tokenizer",
