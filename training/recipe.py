@@ -200,6 +200,9 @@ class BackboneRecipe(RecipePart):
     output: str = "runs"
     """Folder that holds runs."""
 
+    begin_with: str | None = None
+    """Model folder, of this architecture and tokenizer, whose weights the run begins with; random without."""
+
     architecture: ArchitectureRecipe = ArchitectureRecipe()
     data: DataRecipe = DataRecipe()
     batch: BatchRecipe = BatchRecipe()

@@ -31,6 +31,7 @@ from training.recipe import (
     ScheduleRecipe,
     read_recipe,
 )
+from training.recipes.backbone import begin_with
 from training.trainer import Trainer, new_model
 
 SMALL = ArchitectureRecipe(hidden_size=16, num_layers=4, num_heads=2, num_kv_heads=1, intermediate_size=32)
@@ -281,3 +282,26 @@ def test_changes_win_over_the_file_and_the_file_over_the_preset(tmp_path: Path) 
 def test_lengths_that_do_not_divide_the_batch_are_refused() -> None:
     with pytest.raises(ConfigError, match="100"):
         read_recipe(BackboneRecipe(), changes=("batch.lengths=[64, 100]",))
+
+
+def test_a_run_can_begin_with_the_weights_of_a_model_folder(tmp_path: Path) -> None:
+    given = new_model(SMALL, vocab_size=VOCABULARY, bos_id=0, eos_id=1, pad_id=2, seed=5)
+    given.save_pretrained(tmp_path / "given")
+    model = small_model()
+
+    begin_with(model, tmp_path / "given")
+
+    assert is_same(dict(model.named_parameters()), dict(given.named_parameters()))
+
+
+def test_weights_of_another_size_are_refused_by_name(tmp_path: Path) -> None:
+    wider = SMALL.model_copy(update={"intermediate_size": 64})
+    new_model(wider, vocab_size=VOCABULARY, bos_id=0, eos_id=1, pad_id=2, seed=5).save_pretrained(
+        tmp_path / "wide"
+    )
+
+    with pytest.raises(ConfigError, match="mlp.gate_proj.weight .* shape"):
+        begin_with(small_model(), tmp_path / "wide")
+
+    with pytest.raises(ConfigError, match="no model folder"):
+        begin_with(small_model(), tmp_path / "nothing")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from transformers import SmolLM3ForCausalLM
 
 from agent_runtime.errors import ConfigError
 
@@ -74,6 +75,8 @@ def train_backbone(recipe: BackboneRecipe, *, watchers: tuple[Watcher, ...] = ()
         pad_id=tokenizer.pad_token_id,
         seed=recipe.seed,
     )
+    if recipe.begin_with is not None:
+        begin_with(model, Path(recipe.begin_with))
     trainer = Trainer(
         model,
         recipe,
@@ -83,3 +86,26 @@ def train_backbone(recipe: BackboneRecipe, *, watchers: tuple[Watcher, ...] = ()
         watchers=watchers,
     )
     return trainer.run()
+
+
+def begin_with(model: SmolLM3ForCausalLM, folder: Path) -> None:
+    """Put the weights of a model folder into a new model.
+
+    Raises:
+        ConfigError: there is no such folder, or its weights have other shapes.
+    """
+    if not (folder / "config.json").is_file():
+        raise ConfigError(
+            f"begin_with: {folder} is no model folder: give one that `export` or save_pretrained wrote"
+        )
+    given = dict(SmolLM3ForCausalLM.from_pretrained(folder, dtype=torch.float32).named_parameters())
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            found = given.get(name)
+            if found is None or found.shape != parameter.shape:
+                shape = "missing" if found is None else f"of shape {tuple(found.shape)}"
+                raise ConfigError(
+                    f"begin_with: {name} of {folder} is {shape}, the recipe needs {tuple(parameter.shape)}: "
+                    "set architecture and tokenizer to those the folder was trained with"
+                )
+            parameter.copy_(found)
