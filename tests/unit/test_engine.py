@@ -311,7 +311,12 @@ async def test_storm_of_turns_ends_in_answers_or_typed_errors_and_leaves_nothing
         statistics = engine.statistics()
 
     assert set(ended) <= {"answered", "cancelled", "DeadlineError", "OverloadedError"}
-    assert ended.count("answered") == statistics.turns > 0
+    # A caller may go away while its outcome is on the way; the engine has counted that turn as ended.
+    assert 0 < ended.count("answered") <= statistics.turns
+    ends = (
+        statistics.turns + statistics.failed + statistics.cancelled + statistics.expired + statistics.refused
+    )
+    assert ends == len(ended)
     assert ended.count("OverloadedError") == statistics.refused
     assert statistics.active == statistics.queue_length == 0
     assert statistics.cache_held_tokens <= 2048

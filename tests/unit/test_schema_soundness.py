@@ -8,7 +8,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from agent_runtime.errors import SchemaError
@@ -103,6 +103,7 @@ values = st.recursive(
 
 @settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
 @given(schemas, st.integers(0, 2**32))
+@example({"type": "object", "properties": {"a": {"minimum": 0, "multipleOf": 1}}, "required": ["a"]}, 0)
 def test_everything_written_is_valid(schema: Any, seed: int) -> None:
     try:
         shape = compile_schema(schema, tool_name="probe")

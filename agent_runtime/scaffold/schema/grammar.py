@@ -392,7 +392,7 @@ def _any_of(options: list[JsonSchema]) -> JsonSchema | None:
 
 def _number(facts: NumberFacts) -> JsonSchema:
     step = common_multiple(facts.multiples)
-    if facts.is_integer:
+    if facts.is_integer or (step is not None and float(step).is_integer()):  # so are its multiples
         step = integer_step(facts.multiples)
         low, high = integer_bounds(facts)
         low = max(-_MAX_INTEGER, (high or 0) - _MAX_INTEGER) if low is None else low
@@ -410,7 +410,7 @@ def _number(facts: NumberFacts) -> JsonSchema:
         if low_value > high_value:
             raise Unwritable("numbers this large are not supported here", "minimum")
         result = {"type": "number", low_key: low_value, high_key: high_value}
-    if step is not None and step != 1:
+    if step is not None:
         result["multipleOf"] = step
     return result
 

@@ -99,12 +99,17 @@ def settled_string(facts: StringFacts) -> StringFacts:
         if opposite is None:
             raise Unwritable(f"text without {pattern!r} cannot be asked for", "not")
         patterns.append(opposite)
-    return StringFacts(
+    settled = StringFacts(
         min_length=facts.min_length,
         max_length=facts.max_length,
         patterns=tuple(patterns),
         formats=tuple(formats),
     )
+    if text.is_unwritable(settled):
+        raise Unwritable(
+            "no text of this format or pattern has an allowed length", "format" if formats else "pattern"
+        )
+    return settled
 
 
 def settled_number(facts: NumberFacts) -> NumberFacts:
