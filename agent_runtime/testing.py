@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .config import DeploymentConfig
-from .errors import ClosedError
+from .errors import ClosedError, ConfigError
 from .events import CallReady, CallStarted, TextDelta, TurnStarted
 from .messages import Plan, SlotDetail, ToolCall, Turn
 from .runtime import AgentRuntime
@@ -82,9 +82,9 @@ class ScriptedEngine:
         """Not to be had without a tokenizer.
 
         Raises:
-            NotImplementedError: always.
+            ConfigError: always.
         """
-        raise NotImplementedError("a scripted engine reads no prompts: load a model folder to test them")
+        raise ConfigError("a scripted engine reads no prompts: load a model folder to test them")
 
     async def warm_up(self) -> None:
         """Nothing to do."""

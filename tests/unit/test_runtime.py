@@ -382,3 +382,9 @@ def test_every_error_is_an_agent_runtime_error() -> None:
         found = getattr(agent_runtime, name)
         if isinstance(found, type) and issubclass(found, Exception):
             assert issubclass(found, AgentRuntimeError)
+
+
+async def test_a_scripted_runtime_says_that_it_reads_no_prompts() -> None:
+    async with scripted_runtime("hello") as runtime:
+        with pytest.raises(ConfigError, match="model folder"):
+            await runtime.prompt("hi")
