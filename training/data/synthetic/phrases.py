@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .draw import Draw
+from .families import families_of, say_family
 from .kinds import Copy, Fixed, Piece, Said
 from .naming import plural
 from .tools import DrawnTool, Parameter
@@ -40,24 +41,135 @@ def _phrase(draw: Draw, parameter: Parameter, pieces: list[Piece]) -> list[Piece
     return [before, *pieces, after]
 
 
+_FORMS = (0, 0, 1, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 11, 11)
+"""Ways to say values by their names; 11 says the names first and the values after them."""
+_LINKS = {
+    0: ("with {} ", "{} "),
+    2: ("({} = ", "{} = "),
+    3: ("where {} is ", "{} is "),
+    4: ("using {} ", "{} "),
+    7: ("given that {} is ", "{} is "),
+    8: ("with {} set to ", "{} set to "),
+    9: ("given {} ", "{} "),
+    10: ("with {}: ", "{}: "),
+}
+
+
+def _article(parameter: Parameter) -> str:
+    label = parameter.said_label
+    if len(label) < 3 or label.endswith("s") or parameter.kind.schema["type"] == "array":
+        return ""
+    return "an " if label[0] in "aeiou" else "a "
+
+
 def _named(
     draw: Draw, form: int, parameter: Parameter, pieces: list[Piece], *, is_first: bool
 ) -> list[Piece]:
     label = parameter.said_label
-    if form == 0:
-        return [f"with {label} " if is_first else f"{label} ", *pieces]
     if form == 1:
-        article = (
-            ""
-            if len(label) < 3 or label.endswith("s") or parameter.kind.schema["type"] == "array"
-            else ("an " if label[0] in "aeiou" else "a ")
-        )
+        article = _article(parameter) if is_first or draw.chance(0.7) else ""
         return [f"with {article}{label} of " if is_first else f"{article}{label} of ", *pieces]
+    if form == 5:
+        return ["with " if is_first else "", *pieces, f" as {'the ' if len(label) > 2 else ''}{label}"]
+    if form == 6:
+        return ["with " if is_first else "", *pieces, f" for {'the ' if len(label) > 2 else ''}{label}"]
+    link = _LINKS[form][0 if is_first else 1]
+    return [link.format(f"the {label}" if form == 3 and len(label) > 2 and draw.chance(0.5) else label), *pieces]
+
+
+def _is_short(parameter: Parameter, pieces: list[Piece]) -> bool:
+    """Whether the value can stand in a row with others: no list, no object, no text of its own commas."""
+    if parameter.kind.schema["type"] in ("array", "object"):
+        return False
+    text = "".join(piece if isinstance(piece, str) else piece.text for piece in pieces)
+    return " and " not in text and ", " not in text
+
+
+def _join(values: list[list[Piece]], last: str = " and ") -> list[Piece]:
+    joined: list[Piece] = []
+    for number, value in enumerate(values):
+        joined += ["" if not number else last if number == len(values) - 1 else ", ", *value]
+    return joined
+
+
+def _say_names_first(draw: Draw, named: list[tuple[Parameter, list[Piece]]]) -> list[Piece]:
+    """ "given base and height as 6cm and 10cm"."""
+    the = "the " if draw.chance(0.25) else ""
+    labels = [f"{the}{parameter.said_label}" for parameter, _ in named]
+    names = f"{', '.join(labels[:-1])} and {labels[-1]}"
+    head, tail = draw.pick(
+        (
+            (f"given {names} as ", ""),
+            (f"with {names} as ", ""),
+            (f"with {names} of ", ""),
+            (f"with {names} of ", " respectively"),
+            (f"where {names} are ", ""),
+            (f"where {names} are ", " respectively"),
+            (f"for {names} ", ""),
+            (f"using {names} ", ", respectively"),
+            (f"with {names} being ", ""),
+            (f"with {names} equal to ", ""),
+        )
+    )
+    return [head, *_join([pieces for _, pieces in named]), tail]
+
+
+def say_named(
+    draw: Draw, named: list[tuple[Parameter, list[Piece]]], form: int | None = None
+) -> list[Piece]:
+    """Values by their parameters' names: "with a base of 10 and a height of 5"."""
+    if form is None:
+        form = draw.pick(_FORMS)
+    if form == 11:
+        if 1 < len(named) < 5 and all(_is_short(parameter, pieces) for parameter, pieces in named):
+            return _say_names_first(draw, named)
+        form = draw.between(0, 1)
+    said: list[Piece] = []
+    between = draw.pick((", ", ", ", " and ")) if len(named) == 3 else ", "
+    last = draw.pick((" and ", " and ", " and ", ", and ", ", ")) if len(named) > 2 else " and "
+    if form == 10:
+        last = ", "
+    for number, (parameter, pieces) in enumerate(named):
+        said.append("" if not number else last if number == len(named) - 1 else between)
+        said += _named(draw, form, parameter, pieces, is_first=not number)
     if form == 2:
-        return [f"({label} = " if is_first else f"{label} = ", *pieces]
-    if form == 3:
-        return [f"where {label} is " if is_first else f"{label} is ", *pieces]
-    return [f"using {label} " if is_first else f"{label} ", *pieces]
+        said.append(")")
+    return said
+
+
+_SORTS: dict[str, str] = {"number": "number", "integer": "number"}
+
+
+def _sort_of(parameter: Parameter) -> str:
+    kind = parameter.kind
+    sort = kind.schema["type"]
+    if kind.is_self_explaining or sort in ("boolean", "object"):
+        return f"alone {parameter.name}"
+    return f"{_SORTS.get(sort, sort)} {'today' if kind.needs_today else ''}{'enum' in kind.schema}"
+
+
+def _take_families(
+    draw: Draw, parameters: list[Parameter], given: dict[str, Said], call: int
+) -> tuple[list[Piece], set[str]]:
+    """Series of like values said in order, without names; what they say, and which parameters they cover."""
+    said: list[Piece] = []
+    covered: set[str] = set()
+    families = families_of(
+        tuple(parameter.label for parameter in parameters), tuple(map(_sort_of, parameters))
+    )
+    for family in families:
+        members = [parameters[place] for place in family.places]
+        if any(member.phrases for member in members) and draw.chance(0.6) or draw.chance(0.2):
+            continue
+        values = [value_pieces(member, given[member.name], call) for member in members]
+        is_list = members[0].kind.schema["type"] == "array"
+        if is_list and not all(value[0] in ("[", "(") for value in values):
+            continue
+        if not is_list and not all(map(_is_short, members, values)):
+            continue
+        said += [" ", *say_family(draw, family, values)]
+        covered.update(member.name for member in members)
+    return said, covered
 
 
 def say_values(
@@ -65,11 +177,12 @@ def say_values(
 ) -> list[Piece]:
     """All values as adverbials: " with a base of 10 and a height of 5 in cm"."""
     parameters = [p for p in tool.parameters if p.name in given]
+    said, covered = _take_families(draw, parameters, given, call)
+    parameters = [p for p in parameters if p.name not in covered]
     is_free = not any(phrase.startswith("and ") for p in parameters for phrase in p.phrases)
     if is_free and draw.chance(0.3):
         parameters = draw.shuffled(parameters)
     named: list[tuple[Parameter, list[Piece]]] = []
-    said: list[Piece] = []
     late: list[list[Piece]] = []
     for parameter in parameters:
         pieces = value_pieces(parameter, given[parameter.name], call)
@@ -85,12 +198,7 @@ def say_values(
         else:
             said += [" ", *phrase]
     if named:
-        form = draw.between(0, 4) if form is None else form
-        for number, (parameter, pieces) in enumerate(named):
-            said.append(" " if not number else (" and " if number == len(named) - 1 else ", "))
-            said += _named(draw, form, parameter, pieces, is_first=not number)
-        if form == 2:
-            said.append(")")
+        said += [" ", *say_named(draw, named, form)]
     for phrase in late:
         said += [draw.pick((", ", ", ", " ")), *phrase]
     return said

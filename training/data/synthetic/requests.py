@@ -8,9 +8,10 @@ from typing import Any
 from . import questions
 from . import words as w
 from .draw import Draw
+from .families import families_of
 from .kinds import QUOTES, Copy, Fixed, Piece, Said
 from .openings import Opening, open_request
-from .phrases import say_flag, say_sentence, say_values, value_pieces
+from .phrases import say_flag, say_named, say_sentence, say_values, value_pieces
 from .tools import DrawnTool, Parameter
 
 CONTEXTS = (
@@ -70,7 +71,25 @@ def choose_values(draw: Draw, tool: DrawnTool, *, optional_rate: float = 0.3) ->
                 given[parameter.name] = _default_said(parameter)
             else:
                 given[parameter.name] = parameter.kind.sample(draw)
+    _order_spans(tool, given)
     return given
+
+
+def _order_spans(tool: DrawnTool, given: dict[str, Said]) -> None:
+    """The start of a span comes before its end, where the two can be compared."""
+    parameters = [p for p in tool.parameters if p.name in given]
+    for family in families_of(tuple(p.label for p in parameters), tuple("" for _ in parameters)):
+        if family.is_span and len(family.places) == 2:
+            first, second = (parameters[place] for place in family.places)
+            low, high = given[first.name], given[second.name]
+            if first.kind.schema == second.kind.schema and _is_after(low[0], high[0]):
+                given[first.name], given[second.name] = high, low
+
+
+def _is_after(value: Any, other: Any) -> bool:
+    if isinstance(value, str) and isinstance(other, str):
+        return value[:4].isdigit() and other[:4].isdigit() and value > other
+    return isinstance(value, (int, float)) and isinstance(other, (int, float)) and value > other
 
 
 def decapitalise(pieces: list[Piece]) -> list[Piece]:
@@ -107,8 +126,10 @@ def say_request(draw: Draw, tool: DrawnTool, given: dict[str, Said], call: int =
     roll = draw.random()
     if opening.is_whole or not rest:
         pieces: list[Piece] = [*opening.before, opening.after]
-    elif roll < 0.72:
+    elif roll < 0.62:
         pieces = [*opening.before, *say_values(draw, tool, rest, call), opening.after]
+    elif roll < 0.74:
+        pieces = _values_first(draw, tool, opening, rest, call)
     elif roll < 0.9:
         pieces = _in_sentences(draw, tool, opening, rest, call)
     else:
@@ -154,6 +175,39 @@ def _without_last_quotes(pieces: list[Piece]) -> list[Piece]:
     ):
         return pieces
     return [*pieces[: last - 1], copied, *pieces[last + 2 :]]
+
+
+_VALUES_FIRST = (
+    ("Given ", ", "),
+    ("Given ", ", "),
+    ("For ", ", "),
+    ("With ", ", "),
+    ("Using ", ", "),
+    ("I have ", ". "),
+    ("Assume ", ". "),
+    ("Suppose we have ", ". "),
+    ("Here is what I know: ", ". "),
+    ("Take ", " and "),
+)
+
+
+def _values_first(
+    draw: Draw, tool: DrawnTool, opening: Opening, given: dict[str, Said], call: int
+) -> list[Piece]:
+    """What is given, then what is wanted: "Given a base of 10 and a height of 5, what is the area?"."""
+    parameters = [p for p in tool.parameters if p.name in given]
+    leading = [p for p in parameters if not p.phrases and not p.kind.is_self_explaining]
+    if not leading or not isinstance(opening.before[0], str) or not opening.before[0][:1].isalpha():
+        return [*opening.before, *say_values(draw, tool, given, call), opening.after]
+    named = say_named(draw, [(p, value_pieces(p, given[p.name], call)) for p in leading], draw.pick((0, 1, 1)))
+    named[0] = str(named[0]).removeprefix("with ")
+    before, after = draw.pick(_VALUES_FIRST)
+    rest = {p.name: given[p.name] for p in parameters if p not in leading}
+    goal = opening.before if after == ". " else decapitalise(opening.before)
+    if after == " and " and opening.after == "?":
+        after = ". "
+        goal = opening.before
+    return [before, *named, after, *goal, *say_values(draw, tool, rest, call), opening.after]
 
 
 def _in_sentences(

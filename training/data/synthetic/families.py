@@ -1,0 +1,176 @@
+"""Parameters that are one series of like things (num1/num2, a/b/c, start/end), and how a series is said.
+
+Such values are told apart by their order alone: "the GCD of 12 and 18", "sides 5, 4 and 3", "from Oslo to Rome".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+from .draw import Draw
+from .kinds import Piece
+from .naming import plural
+
+
+class Family(NamedTuple):
+    """Places of parameters that belong together, in the order they are said."""
+
+    places: tuple[int, ...]
+    noun: str
+    """What one of them is called: "side"; empty where the names are bare letters."""
+    is_span: bool
+    """From the first to the second."""
+
+
+_MARKED = re.compile(r"^(.*?)[ _]?(1|2|3|4|5|one|two|three|a|b|c|d|[A-D]|x|y|z|u|v|p|q|m|n)$")
+_MARKS = ("1 2 3 4 5", "one two three", "a b c d", "A B C D", "x y z", "u v", "p q", "m n")
+_SERIES = {f"{mark} {place}": 0 for place, marks in enumerate(_MARKS) for mark in marks.split()}
+_SPANS = (
+    ("start", "end"),
+    ("from", "to"),
+    ("origin", "destination"),
+    ("lower", "upper"),
+    ("min", "max"),
+    ("minimum", "maximum"),
+    ("low", "high"),
+    ("begin", "end"),
+    ("source", "target"),
+    ("initial", "final"),
+    ("departure", "arrival"),
+    ("left", "right"),
+    ("x min", "x max"),
+    ("y min", "y max"),
+)
+_POINT = "point"
+_PEERS = (("first", "second"), ("first", "second", "third"), ("old", "new"), ("base", "target"))
+
+
+@lru_cache(maxsize=1 << 14)
+def families_of(labels: tuple[str, ...], sorts: tuple[str, ...]) -> tuple[Family, ...]:
+    """The families among parameters with these labels; members must be of one sort."""
+    found = [*_corners(labels, sorts), *_marked_families(labels, sorts)]
+    taken = {place for family in found for place in family.places}
+    for words in (*_SPANS, *_PEERS):
+        stems = [_without(label, words) for label in labels]
+        for stem in dict.fromkeys(stem for stem in stems if stem is not None):
+            places = tuple(
+                next(
+                    (
+                        at
+                        for at, label in enumerate(labels)
+                        if stems[at] == stem and word in (label, *_ends(label))
+                    ),
+                    -1,
+                )
+                for word in words
+            )
+            if -1 in places or taken & set(places) or len({sorts[at] for at in places}) > 1:
+                continue
+            taken.update(places)
+            found.append(Family(places, stem, words in _SPANS))
+    plain = [family for family in found if not family.noun]
+    return tuple(found) if len(plain) < 2 else tuple(family for family in found if family.noun)
+
+
+def _corners(labels: tuple[str, ...], sorts: tuple[str, ...]) -> list[Family]:
+    """x1, y1, x2 and y2 are two points."""
+    if not {"x1", "y1", "x2", "y2"} <= set(labels):
+        return []
+    places = tuple(labels.index(name) for name in ("x1", "y1", "x2", "y2"))
+    return [Family(places, _POINT, False)] if len({sorts[at] for at in places}) == 1 else []
+
+
+def _ends(label: str) -> tuple[str, ...]:
+    words = label.split(" ")
+    return words[0], words[-1], " ".join(words[:2])
+
+
+def _without(label: str, words: Sequence[str]) -> str | None:
+    """What the label says beside one of the words; None if it has none of them at its start or end."""
+    for word in words:
+        if label == word:
+            return ""
+        if label.startswith(f"{word} "):
+            return label[len(word) + 1 :]
+        if label.endswith(f" {word}"):
+            return label[: -len(word) - 1]
+    return None
+
+
+def _marked_families(labels: tuple[str, ...], sorts: tuple[str, ...]) -> list[Family]:
+    """Those told apart by a number or a letter at the end, from the first mark on and without a gap."""
+    stems: dict[str, dict[str, int]] = {}
+    for at, label in enumerate(labels):
+        match = _MARKED.match(label)
+        if match and (len(match[2]) > 1 or match[1] == "" or not match[1][-1].isalnum() or _is_apart(label)):
+            if len(match[1]) == 1 and match[1] in "xy" and len(labels) > 3:
+                continue
+            stems.setdefault(match[1], {})[match[2]] = at
+    found = []
+    for stem, places in stems.items():
+        for marks in _MARKS:
+            members = []
+            for mark in marks.split():
+                if mark not in places:
+                    break
+                members.append(places[mark])
+            if len(members) > 1 and len({sorts[at] for at in members}) == 1:
+                found.append(Family(tuple(members), stem.strip(" _"), False))
+                break
+    return found
+
+
+def _is_apart(label: str) -> bool:
+    """Whether the mark at the end is no part of the word: "side1" and "side a", but not "schema"."""
+    return label[-1].isdigit() or len(label) > 1 and label[-2] in " _" or label[-1].isupper()
+
+
+_PLACES = ("city", "location", "currency", "unit", "station", "account", "address", "airport")
+_PLAIN_SPANS = (*_PLACES, "date", "time", "year", "point", "day", "hour", "index", "page")
+_LETTER_NOUNS = ("values", "numbers", "values", "coefficients", "inputs")
+
+
+def say_family(draw: Draw, family: Family, pieces: list[list[Piece]]) -> list[Piece]:
+    """The values of a family, in order, without their names."""
+    if family.noun == _POINT and len(pieces) == 4:
+        first: list[Piece] = ["(", *pieces[0], ", ", *pieces[1], ")"]
+        second: list[Piece] = ["(", *pieces[2], ", ", *pieces[3], ")"]
+        before, between = draw.pick(
+            (("for the points ", " and "), ("through ", " and "), ("from ", " to "), ("between ", " and "))
+        )
+        return [before, *first, between, *second]
+    if family.is_span and len(pieces) == 2:
+        before, between = draw.pick(
+            (("from ", " to "), ("from ", " to "), ("between ", " and "), ("from ", " up to "))
+            if not family.noun.endswith(_PLACES)
+            else (("from ", " to "),)
+        )
+        noun = "" if not family.noun or family.noun.endswith(_PLAIN_SPANS) else family.noun
+        head = draw.pick((f"with a {noun} ", f"for a {noun} ")) if noun else ""
+        return [f"{head}{before}", *pieces[0], between, *pieces[1]]
+    noun = plural(family.noun) if family.noun else draw.pick(_LETTER_NOUNS)
+    if family.noun in ("num", "nr", "val"):
+        noun = "numbers"
+    heads = (
+        "of ",
+        "for ",
+        "for ",
+        "with ",
+        f"with {noun} ",
+        f"with the {noun} ",
+        f"for the {noun} ",
+        f"with {noun} of ",
+    )
+    head = draw.pick((*heads, "between ") if len(pieces) == 2 else heads)
+    last = draw.pick((" and ", " and ", " and ", ", and ")) if len(pieces) > 2 else " and "
+    if len(pieces) > 2 and noun in head and draw.chance(0.15):
+        last = ", "
+    said: list[Piece] = [head]
+    for number, value in enumerate(pieces):
+        said += ["" if not number else last if number == len(pieces) - 1 else ", ", *value]
+    if noun in head and draw.chance(0.08):
+        said.append(" respectively")
+    return said
