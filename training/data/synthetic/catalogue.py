@@ -17,9 +17,11 @@ from .number_kinds import (
     integer_enum_kind,
     integer_kind,
     money_kind,
+    nth_kind,
     number_kind,
     percent_kind,
     sample_coordinate,
+    scientific_kind,
 )
 from .texts import (
     any_word,
@@ -196,6 +198,8 @@ _WRITTEN: dict[str, Callable[[Draw, str], Kind]] = {
     "num": number_kind,
     "percent": percent_kind,
     "money": money_kind,
+    "sci": scientific_kind,
+    "nth": nth_kind,
     "flag": flag_kind,
     "enum": enum_kind,
     "date": date_kind,

@@ -139,6 +139,122 @@ def _parameter(draw: Draw, used: set[str]) -> ParameterRule | None:
     return ParameterRule((name,), head, rest[:-1] if bracket else "", required, default, phrases)
 
 
+_FAMILY_MARKS = (
+    ("1", "2"),
+    ("1", "2"),
+    ("1", "2", "3"),
+    ("_1", "_2"),
+    ("_a", "_b"),
+    ("_a", "_b", "_c"),
+    ("_x", "_y"),
+    ("_one", "_two"),
+)
+_FAMILY_WORDS = (
+    ("start", "end"),
+    ("start", "end"),
+    ("from", "to"),
+    ("from", "to"),
+    ("first", "second"),
+    ("origin", "destination"),
+    ("lower", "upper"),
+    ("min", "max"),
+    ("source", "target"),
+    ("initial", "final"),
+)
+_LETTERS = (
+    ("a", "b"),
+    ("a", "b", "c"),
+    ("x", "y"),
+    ("x", "y", "z"),
+    ("a", "b", "c", "d"),
+    ("m", "n"),
+    ("p", "q"),
+)
+_FAMILY_KINDS = (
+    "int(1/20)",
+    "int(1/100)",
+    "int(10/5000)",
+    "int(-50/50)",
+    "int(1900/2024)",
+    "num(0.1/100)",
+    "num(0.1/100)",
+    "num(-50/50)",
+    "num(1/500/kg,g)",
+    "num(1/500/m,cm,km)",
+    "money",
+)
+_FAMILY_TEXTS = {
+    "city": ("cities",),
+    "location": ("cities", "place"),
+    "country": ("countryname",),
+    "person": ("person",),
+    "player": ("person",),
+    "team": ("teams",),
+    "company": ("companies",),
+    "word": ("plainword",),
+    "string": ("pseudo", "word"),
+    "product": ("products",),
+    "language": ("language",),
+    "account": ("id",),
+    "node": ("nodes",),
+    "airport": ("airports",),
+    "gene": ("genes",),
+    "element": ("elements",),
+    "file": ("path",),
+    "date": ("date",),
+    "group": ("series(1/60)",),
+    "list": ("series(1/60)", "series(-20/20)"),
+    "vector": ("series(-9/9)",),
+    "set": ("series(1/40)",),
+}
+
+
+def _family(draw: Draw) -> list[ParameterRule]:
+    """Two to four parameters of one kind that only their order tells apart."""
+    is_text = draw.chance(0.4)
+    stem = draw.pick(tuple(_FAMILY_TEXTS) if is_text else w.NUMBER_NAMES)
+    kind = draw.pick(_FAMILY_TEXTS[stem] if is_text else _FAMILY_KINDS)
+    if "1900" in kind:
+        stem = "year"
+    roll = draw.random()
+    names: tuple[str, ...]
+    if roll < 0.2 and not is_text and stem != "year":
+        names = draw.pick(_LETTERS)
+    elif roll < 0.6:
+        if not is_text and draw.chance(0.4) and stem != "year":
+            stem = draw.pick(("num", "number", "value", "side", "term", "n", "point", "val"))
+        names = tuple(stem + mark for mark in draw.pick(_FAMILY_MARKS))
+    else:
+        words = draw.pick(_FAMILY_WORDS)
+        order = draw.pick(("{1}_{0}", "{1}_{0}", "{0}_{1}"))
+        if words[0] in ("from", "first", "origin", "lower", "min", "initial"):
+            order = "{1}_{0}"
+        is_bare = words[0] in ("origin", "source", "from", "start") and draw.chance(0.3)
+        names = tuple(word if is_bare else order.format(stem, word) for word in words)
+    head, bracket, rest = kind.partition("(")
+    return [ParameterRule((name,), head, rest[:-1] if bracket else "", True, None, ()) for name in names]
+
+
+def _cluster(draw: Draw) -> list[ParameterRule]:
+    """Two to five numbers that only their names tell apart."""
+    kind = draw.pick(_FAMILY_KINDS[:4] + _FAMILY_KINDS[5:8])
+    head, _, rest = kind.partition("(")
+    names = draw.sample(w.NUMBER_NAMES, draw.pick((2, 2, 3, 3, 4, 5)))
+    style = draw.random()
+    if style < 0.2:
+        noun = draw.pick(w.NOUNS)
+        names = [f"{noun}_{name}" for name in names]
+    elif style < 0.35:
+        name = draw.pick(w.NUMBER_NAMES)
+        names = [f"{noun}_{name}" for noun in draw.sample(w.NOUNS, len(names))]
+    return [
+        ParameterRule((name,), head, rest[:-1], draw.chance(0.85), None, ())
+        if draw.chance(0.8)
+        else ParameterRule((name,), "num", "0.1/100", True, None, ())
+        for name in names
+    ]
+
+
 def composed_action(draw: Draw, *, domain: str | None = None, thing: str | None = None) -> Action:
     """A random action; `thing` makes a near miss of an action about the same thing."""
     family = "do"
@@ -170,7 +286,13 @@ def composed_action(draw: Draw, *, domain: str | None = None, thing: str | None 
             thing = "an" + thing[1:]
     rules: list[ParameterRule] = []
     used: set[str] = set()
-    for _ in range(draw.pick((1, 2, 2, 2, 3, 3, 3, 4, 4, 5, 6))):
+    counts: tuple[int, ...] = (1, 2, 2, 2, 3, 3, 3, 4, 4, 5, 6)
+    roll = draw.random()
+    if roll < 0.34:
+        rules += _family(draw) if roll < 0.22 else _cluster(draw)
+        used.update(rule.names[0] for rule in rules)
+        counts = (0, 0, 0, 1, 1, 2)
+    for _ in range(draw.pick(counts)):
         rule = _parameter(draw, used)
         if rule is not None:
             used.add(rule.names[0])

@@ -1,6 +1,6 @@
 """Parameters that are one series of like things (num1/num2, a/b/c, start/end), and how a series is said.
 
-Such values are told apart by their order alone: "the GCD of 12 and 18", "sides 5, 4 and 3", "from Oslo to Rome".
+Such values are told apart by their order alone: "the GCD of 12 and 18", "sides 5, 4 and 3".
 """
 
 from __future__ import annotations

@@ -7,7 +7,15 @@ from typing import Any
 
 from .draw import Draw
 from .kinds import Copy, Kind, Piece, Said
-from .numbers import draw_decimal, draw_integer, say_integer
+from .numbers import (
+    draw_decimal,
+    draw_integer,
+    draw_scientific,
+    number_words,
+    ordinal,
+    say_amount,
+    say_integer,
+)
 
 
 def read_range(argument: str, low: float, high: float) -> tuple[float, float, str]:
@@ -49,17 +57,63 @@ _UNITS = {
     "MB": ("MB", "megabytes"),
     "GB": ("GB", "gigabytes"),
     "km/h": ("km/h", "kilometers per hour"),
+    "mm": ("mm", "millimeters"),
+    "ml": ("ml", "milliliters"),
+    "C": ("C", "coulombs"),
+    "uF": ("µF", "microfarads", "uF"),
+    "mA": ("mA", "milliamps"),
+    "mph": ("mph", "miles per hour"),
+    "lbs": ("lbs", "pounds"),
+    "degrees": ("degrees", "°"),
+    "celsius": ("°C", "degrees Celsius", "degrees"),
+    "m/s^2": ("m/s^2", "m/s²", "meters per second squared"),
+    "Pa": ("Pa", "pascals"),
+    "nm": ("nm", "nanometers"),
 }
+_CONVERSIONS: dict[str, tuple[tuple[str, int], ...]] = {
+    "m": (("km", 1000), ("kilometers", 1000)),
+    "meters": (("km", 1000), ("kilometers", 1000)),
+    "cm": (("m", 100), ("meters", 100)),
+    "g": (("kg", 1000),),
+    "grams": (("kg", 1000), ("kilograms", 1000)),
+    "kg": (("tons", 1000), ("t", 1000)),
+    "kilograms": (("tons", 1000),),
+    "s": (("minutes", 60), ("min", 60)),
+    "seconds": (("minutes", 60),),
+    "minutes": (("hours", 60),),
+    "ml": (("liters", 1000), ("L", 1000)),
+    "watts": (("kW", 1000), ("kilowatts", 1000)),
+    "years": (("decades", 10),),
+}
+"""Larger units a person may say instead of the declared one."""
 
 
-def _draw_unit(draw: Draw, units: str) -> tuple[tuple[str, ...], str]:
-    """The words a person may say for the unit, and what the description says of it."""
+def _draw_unit(draw: Draw, units: str) -> tuple[tuple[str, ...], str, tuple[tuple[str, int], ...]]:
+    """The words a person may say for the unit, what the description says of it, and larger units."""
     if not units:
-        return (), ""
+        return (), "", ()
     unit = draw.pick(units.split(","))
     if unit in _UNITS and draw.chance(0.6):
-        return _UNITS[unit], f"in {draw.pick(_UNITS[unit]) if draw.chance(0.5) else unit}"
-    return (unit,), ""
+        larger = _CONVERSIONS.get(unit, ()) if draw.chance(0.3) else ()
+        return _UNITS[unit], f"in {draw.pick(_UNITS[unit]) if draw.chance(0.5) else unit}", larger
+    return _UNITS.get(unit, (unit,)) if draw.chance(0.5) else (unit,), "", ()
+
+
+def _convert(draw: Draw, low: float, high: float, larger: tuple[tuple[str, int], ...]) -> Said | None:
+    """A value said in a larger unit than the declared one; None where none fits the bounds."""
+    unit, factor = draw.pick(larger)
+    number = draw.between(1, 9)
+    tenths = draw.between(1, 9) if draw.chance(0.35) and factor % 10 == 0 else 0
+    value = number * factor + tenths * factor // 10
+    if not low <= value <= high:
+        return None
+    said = f"{number}.{tenths}" if tenths else str(number)
+    if said == "1":
+        unit = unit.removesuffix("s") if len(unit) > 3 else unit
+    return value, [f"{said} {unit}"]
+
+
+_WORDS = frozenset("feet foot in tons days cups grams".split())
 
 
 def _say_unit(draw: Draw, units: tuple[str, ...], *, is_one: bool) -> str:
@@ -72,11 +126,15 @@ def _say_unit(draw: Draw, units: tuple[str, ...], *, is_one: bool) -> str:
         unit = {"people": "person", "feet": "foot", "inches": "inch"}.get(
             unit, unit[:-1] if len(unit) > 3 and unit.endswith("s") else unit
         )
+    if unit == "°" or len(unit) <= 4 and unit not in _WORDS and draw.chance(0.35):
+        return unit
     return f" {unit}"
 
 
 def _number_said(draw: Draw, number: int, unit: str, sign: str) -> list[Piece]:
-    text = say_integer(draw, number)
+    text = say_amount(draw, number) if sign else say_integer(draw, number)
+    if unit and not unit.startswith(" ") and not text[-1].isdigit():
+        unit = f" {unit}"
     copy: Piece = Copy("", text) if text == str(number) else text
     return [sign, copy, unit] if sign or unit else [copy]
 
@@ -87,6 +145,12 @@ def _sample_integer(draw: Draw, low: int, high: int, units: tuple[str, ...]) -> 
     return number, _number_said(draw, number, said_unit, "")
 
 
+def _shown(text: str) -> tuple[Any, Piece]:
+    """A number from its text: a copy where the call writes it the same way."""
+    value = json.loads(text)
+    return value, Copy("", text) if json.dumps(value) == text else text
+
+
 def integer_kind(draw: Draw, argument: str) -> Kind:
     """`int(low/high/unit,unit2)`; the unit is said in a third of the cases and told by the description."""
     low, high, unit = read_range(argument, 1, 100)
@@ -95,8 +159,13 @@ def integer_kind(draw: Draw, argument: str) -> Kind:
         schema["minimum"] = int(low)
     if draw.chance(0.12):
         schema["maximum"] = int(high)
-    said_units, hint = _draw_unit(draw, unit)
-    return Kind(schema, lambda d: _sample_integer(d, int(low), int(high), said_units), hint)
+    said_units, hint, larger = _draw_unit(draw, unit)
+
+    def sample(d: Draw) -> Said:
+        converted = _convert(d, low, high, larger) if larger and d.chance(0.4) else None
+        return converted or _sample_integer(d, int(low), int(high), said_units)
+
+    return Kind(schema, sample, hint)
 
 
 def number_kind(draw: Draw, argument: str) -> Kind:
@@ -105,48 +174,131 @@ def number_kind(draw: Draw, argument: str) -> Kind:
     schema: dict[str, Any] = {"type": "number"}
     if draw.chance(0.08):
         schema["minimum"] = int(low)
-    said_units, hint = _draw_unit(draw, unit)
+    said_units, hint, larger = _draw_unit(draw, unit)
 
     def sample(d: Draw) -> Said:
+        if larger and d.chance(0.4):
+            converted = _convert(d, low, high, larger)
+            if converted is not None:
+                return converted
+        if low <= 0.5 <= high and not said_units and d.chance(0.03):
+            return d.pick(
+                ((0.5, ["half"]), (0.5, ["one half"]), (0.25, ["a quarter"] if low <= 0.25 else ["0.25"]))
+            )
         if d.chance(0.45) and high >= 5:
             return _sample_integer(d, max(1 if low >= 0 else int(low), int(low)), int(high), said_units)
-        text = draw_decimal(d, low, high)
+        text = d.pick(_COMMON) if d.chance(0.15) else draw_decimal(d, low, high)
+        if not low <= float(text) <= high:
+            text = draw_decimal(d, low, high)
         said_unit = _say_unit(d, said_units, is_one=False)
-        value = json.loads(text)
-        shown: Piece = Copy("", text) if json.dumps(value) == text else text
+        value, shown = _shown(text)
         return value, [shown, said_unit] if said_unit else [shown]
 
     return Kind(schema, sample, hint)
 
 
-def percent_kind(draw: Draw, argument: str) -> Kind:
-    """`percent(fraction)` or `percent(whole)`; without either, drawn: the description says which."""
-    is_fraction = argument == "fraction" or argument != "whole" and draw.chance(0.4)
+_COMMON = (
+    "0.01",
+    "0.05",
+    "0.1",
+    "0.5",
+    "0.001",
+    "0.25",
+    "0.75",
+    "1.5",
+    "2.5",
+    "9.8",
+    "9.81",
+    "3.14",
+    "0.8",
+    "0.95",
+    "1.2",
+)
+
+
+def scientific_kind(draw: Draw, argument: str) -> Kind:
+    """`sci(low/high)`: a number with a power of ten between the exponents, in digits at times."""
+    low, high, unit = read_range(argument, -9, 8)
+    said_units, hint, _ = _draw_unit(draw, unit)
 
     def sample(d: Draw) -> Said:
-        if d.chance(0.5):
-            number, text = float(d.between(1, 60)), ""
-            text = str(int(number))
+        value, text = draw_scientific(d, int(low), int(high))
+        number: Any = value
+        piece: Piece = Copy("", text) if json.dumps(value) == text else text
+        if 1e-5 <= value < 1e9 and d.chance(0.4):
+            text = f"{value:.8f}".rstrip("0").rstrip(".")
+            number, piece = _shown(text)
+        unit_said = _say_unit(d, said_units, is_one=False)
+        if unit_said and not unit_said.startswith(" "):
+            unit_said = f" {unit_said}"
+        return number, [piece, unit_said]
+
+    return Kind({"type": "number"}, sample, hint)
+
+
+def nth_kind(draw: Draw, argument: str) -> Kind:
+    """`nth(low/high)`: a whole number said as an ordinal, "the 5th"."""
+    low, high, _ = read_range(argument, 1, 30)
+
+    def sample(d: Draw) -> Said:
+        number = d.between(int(low), int(high))
+        if number <= 10 and d.chance(0.5):
+            return number, [_ORDINALS[number]]
+        return number, [ordinal(number)]
+
+    return Kind({"type": "integer"}, sample)
+
+
+_ORDINALS = "zeroth first second third fourth fifth sixth seventh eighth ninth tenth".split()
+
+
+def percent_kind(draw: Draw, argument: str) -> Kind:
+    """`percent(fraction)` or `percent(whole)`; without either, drawn: the schema says which.
+
+    A plain number called a rate is a fraction, a percentage and any integer a whole number.
+    """
+    name = argument
+    is_plain = draw.chance(0.35)
+    if is_plain:
+        is_fraction = "percent" not in name
+    else:
+        is_fraction = argument == "fraction" or argument != "whole" and draw.chance(0.55)
+    is_whole_number = not is_fraction and draw.chance(0.25)
+
+    def sample(d: Draw) -> Said:
+        if is_whole_number or d.chance(0.5):
+            text = str(d.between(1, 60))
         else:
             text = draw_decimal(d, 0.1, 30)
-            number = float(text)
+        number = float(text)
         if is_fraction:
             if d.chance(0.3):
                 decimal = json.dumps(round(number / 100, 5))
                 return json.loads(decimal), [Copy("", decimal)]
-            return round(number / 100, 6), [text + d.pick(("%", "%", " percent"))]
-        value = json.loads(text)
-        shown: Piece = Copy("", text) if json.dumps(value) == text else text
-        return value, [shown, d.pick(("%", "%", " percent", " %"))]
+            return round(number / 100, 6), [text + d.pick(("%", "%", "%", " percent", " %"))]
+        value, shown = _shown(text)
+        if is_whole_number and number <= 20 and d.chance(0.1):
+            return value, [f"{number_words(int(number))} percent"]
+        return value, [shown, d.pick(("%", "%", "%", " percent", " %"))]
 
-    hint = (
-        draw.pick(
-            ("as a decimal", "as a decimal fraction, e.g. 0.05 for 5%", "between 0 and 1", "in decimal form")
+    if is_plain:
+        hint = ""
+    elif is_fraction:
+        hint = draw.pick(
+            (
+                "as a decimal",
+                "as a decimal fraction, e.g. 0.05 for 5%",
+                "between 0 and 1",
+                "in decimal form",
+                "as a decimal (5% is 0.05)",
+            )
         )
-        if is_fraction
-        else draw.pick(("in percent", "as a percentage, e.g. 5 for 5%", "as a percentage"))
-    )
-    return Kind({"type": "number"}, sample, hint)
+    else:
+        hint = draw.pick(("in percent", "as a percentage, e.g. 5 for 5%", "as a percentage"))
+    schema: dict[str, Any] = {"type": "integer" if is_whole_number else "number"}
+    if is_fraction and draw.chance(0.15):
+        schema |= {"minimum": 0, "maximum": 1}
+    return Kind(schema, sample, hint)
 
 
 _DOLLAR_SIGNS = (("$", ""), ("$", ""), ("", ""), ("", " dollars"), ("", " USD"))
@@ -168,6 +320,8 @@ def money_kind(draw: Draw, argument: str) -> Kind:
             shown: Piece = Copy("", cents) if json.dumps(value) == cents else cents
             return value, [before, shown, after]
         number = draw_integer(d, int(low), int(high))
+        if number > 10_000 and d.chance(0.3):
+            number = number // 10_000 * 10_000
         return number, _number_said(d, number, after, before)
 
     return Kind({"type": kind}, sample, "in dollars" if is_in_dollars else "")

@@ -38,20 +38,41 @@ def draw_integer(draw: Draw, low: int, high: int) -> int:
     floor = max(low, 1)
     number = int(floor * (high / floor) ** draw.random())
     roundness = draw.random()
-    if number > 1000 and roundness < 0.4:
+    if number > 1_000_000 and roundness < 0.5:
+        number = number // 100_000 * 100_000
+    elif number > 5000 and roundness < 0.25:
+        number = number // 1000 * 1000
+    elif number > 1000 and roundness < 0.4:
         number = number // 100 * 100
     elif number > 100 and roundness < 0.4:
         number = number // 10 * 10
     return min(max(number, low), high)
 
 
+_ROUND_WORDS = {12: "a dozen", 24: "two dozen", 100: "a hundred", 1000: "a thousand", 1_000_000: "a million"}
+
+
+def say_amount(draw: Draw, number: int) -> str:
+    """The integer in digits, for behind a currency sign: "2,000,000", "1.2M", "50k"."""
+    roll = draw.random()
+    if number >= 1_000_000 and number % 10_000 == 0 and roll < 0.4:
+        return f"{number / 1_000_000:g}{draw.pick((' million', 'M', 'M', 'm'))}"
+    if number >= 1000 and roll < 0.6:
+        return f"{number:,}"
+    if 1000 <= number < 1_000_000 and number % 500 == 0 and roll < 0.68:
+        return f"{number / 1000:g}{draw.pick('kK')}"
+    return str(number)
+
+
 def say_integer(draw: Draw, number: int) -> str:
     """The integer as a person may write it."""
     roll = draw.random()
+    if number in _ROUND_WORDS and roll < 0.15:
+        return _ROUND_WORDS[number]
     if 0 <= number <= 12 and roll < 0.16 or 12 < number <= 100 and roll < 0.05:
         return number_words(number)
     if number >= 1_000_000 and number % 100_000 == 0 and roll < 0.35:
-        return f"{number / 1_000_000:g} million"
+        return f"{number / 1_000_000:g}{draw.pick((' million', ' million', 'M'))}"
     if number >= 1000 and not 1500 <= number <= 2100:  # those may be years
         if roll < 0.35:
             return f"{number:,}"
@@ -70,4 +91,26 @@ def draw_decimal(draw: Draw, low: float, high: float) -> str:
     floor = max(low, 10.0**-places)
     number = floor * (high / floor) ** draw.random() if low >= 0 else low + (high - low) * draw.random()
     text = f"{number:.{places}f}"
+    if text.endswith("0") and draw.chance(0.9):
+        text = text.rstrip("0")
+        text += "1" if text.endswith(".") else ""
     return text if low <= float(text) <= high else f"{low:.{places}f}"
+
+
+def draw_scientific(draw: Draw, low: int, high: int) -> tuple[float, str]:
+    """A number with a power of ten between the bounds, and how it is written."""
+    exponent = draw.between(low, high)
+    mantissa = draw.pick(
+        ("1", "2", "5", "8", f"{draw.between(11, 99) / 10:g}", f"{draw.between(101, 999) / 100:g}")
+    )
+    text = f"{mantissa}e{exponent}"
+    roll = draw.random()
+    if roll < 0.2:
+        said = f"{mantissa} x 10^{exponent}"
+    elif roll < 0.3:
+        said = f"{mantissa}*10^{exponent}"
+    elif roll < 0.4:
+        said = f"{mantissa}E{exponent}"
+    else:
+        said = text
+    return float(text), said

@@ -74,7 +74,10 @@ def _named(
     if form == 6:
         return ["with " if is_first else "", *pieces, f" for {'the ' if len(label) > 2 else ''}{label}"]
     link = _LINKS[form][0 if is_first else 1]
-    return [link.format(f"the {label}" if form == 3 and len(label) > 2 and draw.chance(0.5) else label), *pieces]
+    return [
+        link.format(f"the {label}" if form == 3 and len(label) > 2 and draw.chance(0.5) else label),
+        *pieces,
+    ]
 
 
 def _is_short(parameter: Parameter, pieces: list[Piece]) -> bool:
@@ -93,7 +96,7 @@ def _join(values: list[list[Piece]], last: str = " and ") -> list[Piece]:
 
 
 def _say_names_first(draw: Draw, named: list[tuple[Parameter, list[Piece]]]) -> list[Piece]:
-    """ "given base and height as 6cm and 10cm"."""
+    """As in "given base and height as 6cm and 10cm"."""
     the = "the " if draw.chance(0.25) else ""
     labels = [f"{the}{parameter.said_label}" for parameter, _ in named]
     names = f"{', '.join(labels[:-1])} and {labels[-1]}"
@@ -114,9 +117,7 @@ def _say_names_first(draw: Draw, named: list[tuple[Parameter, list[Piece]]]) -> 
     return [head, *_join([pieces for _, pieces in named]), tail]
 
 
-def say_named(
-    draw: Draw, named: list[tuple[Parameter, list[Piece]]], form: int | None = None
-) -> list[Piece]:
+def say_named(draw: Draw, named: list[tuple[Parameter, list[Piece]]], form: int | None = None) -> list[Piece]:
     """Values by their parameters' names: "with a base of 10 and a height of 5"."""
     if form is None:
         form = draw.pick(_FORMS)

@@ -199,7 +199,9 @@ def _values_first(
     leading = [p for p in parameters if not p.phrases and not p.kind.is_self_explaining]
     if not leading or not isinstance(opening.before[0], str) or not opening.before[0][:1].isalpha():
         return [*opening.before, *say_values(draw, tool, given, call), opening.after]
-    named = say_named(draw, [(p, value_pieces(p, given[p.name], call)) for p in leading], draw.pick((0, 1, 1)))
+    named = say_named(
+        draw, [(p, value_pieces(p, given[p.name], call)) for p in leading], draw.pick((0, 1, 1))
+    )
     named[0] = str(named[0]).removeprefix("with ")
     before, after = draw.pick(_VALUES_FIRST)
     rest = {p.name: given[p.name] for p in parameters if p not in leading}

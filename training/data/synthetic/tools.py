@@ -256,8 +256,10 @@ def draw_parameter(
     argument = rule.argument
     if not says_units and rule.kind in ("int", "num"):  # "10 cm" would also fill the tool's own `unit`
         argument = "/".join(argument.split("/")[:2])
-    kind = draw_kind(draw, rule.kind, argument)
     chosen = rule.names[0] if draw.chance(0.5) else draw.pick(rule.names)
+    if rule.kind == "percent" and not argument:
+        argument = chosen  # a rate is a fraction, a percentage is not
+    kind = draw_kind(draw, rule.kind, argument)
     label = humanise(chosen) if len(chosen) > 1 else humanise(draw.pick(rule.names))
     default, has_default = _default_of(rule, kind)
     has_default = has_default and draw.chance(0.8)
