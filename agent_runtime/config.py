@@ -83,6 +83,10 @@ class DeploymentConfig(BaseModel):
     max_tokens: int = Field(default=1024, ge=1)
     """Tokens one turn may write."""
 
+    max_slot_tokens: int = Field(default=512, ge=1)
+    """Tokens one argument value may take; a longer one is ended there, validly, and its confidence is 0.
+    Whoever has tools that take whole documents raises it."""
+
     think: bool = False
     """Whether the model thinks before it answers. SmolLM3 calls tools better without."""
 

@@ -6,6 +6,7 @@ Every check gives findings; none raises. A finding of kind `problem` means that 
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import platform
 import time
 from collections.abc import Callable, Iterator
@@ -30,7 +31,7 @@ class Finding:
     Attributes:
         kind: `ok`, `off` (the deployment asks for something the machine cannot do; it goes on without) or
             `problem` (it cannot go on).
-        subject: what was looked at: machine, deployment, model, heads.
+        subject: what was looked at: machine, deployment, model, adapter, heads.
         text: what was found, and what to do about it.
     """
 
@@ -44,6 +45,8 @@ def examine(
     *,
     heads: str | Path | None = None,
     deployment: DeploymentConfig | None = None,
+    revision: str | None = None,
+    adapter: str | Path | None = None,
     load: bool = True,
     find_capabilities: Callable[[], Capabilities] | None = None,
 ) -> Iterator[Finding]:
@@ -53,6 +56,8 @@ def examine(
         model: as for `AgentRuntime.load`; a Hub id is only looked for in the Hub's cache.
         heads: as for `AgentRuntime.load`.
         deployment: what is to run.
+        revision: branch, tag or commit of a model on the Hub.
+        adapter: a LoRA adapter, folder or Hub id, that is put on the model.
         load: whether to read the weights and time a forward.
         find_capabilities: says what the machine can do; asks torch when left out.
     """
@@ -73,7 +78,12 @@ def examine(
         yield Finding(kind="problem", subject="heads", text=str(error))
     else:
         yield Finding(kind="ok", subject="heads", text="none needed: the backbone fills calls itself")
-    yield from _examine_model(model, resolved, load=load)
+    adapter_folder = None
+    if adapter is not None:
+        finding, adapter_folder = _examine_adapter(adapter)
+        yield finding
+    is_loadable = load and (adapter is None or adapter_folder is not None)
+    yield from _examine_model(model, resolved, revision=revision, adapter=adapter_folder, load=is_loadable)
 
 
 def _capabilities() -> Capabilities:
@@ -113,15 +123,41 @@ def _described(asked: DeploymentConfig, resolved: DeploymentConfig) -> str:
     return f"{runs}; changed from the defaults: {', '.join(changed) or 'nothing'}"
 
 
+def _examine_adapter(adapter: str | Path) -> tuple[Finding, Path | None]:
+    """What an adapter is; whether it fits is seen when it is put on the model."""
+    from .engine.model_folder import find_model_folder
+
+    try:
+        folder = find_model_folder(adapter, local_files_only=True, what="adapter")
+        stated = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+        method, rank, base = (stated.get(key) for key in ("peft_type", "r", "base_model_name_or_path"))
+    except ConfigError as error:
+        return Finding(kind="problem", subject="adapter", text=str(error)), None
+    except (OSError, ValueError, AttributeError):
+        text = f"adapter folder {folder}: no readable adapter_config.json: give a folder that peft saved"
+        return Finding(kind="problem", subject="adapter", text=text), None
+    if _version("peft") is None:
+        text = "an adapter needs peft: pip install 'smolcall[lora]', or load without adapter"
+        return Finding(kind="problem", subject="adapter", text=text), None
+    megabytes = sum(file.stat().st_size for file in folder.glob("*.safetensors")) / 1e6
+    text = f"{folder}: {method or 'unknown method'} of rank {rank}, {megabytes:.1f} MB, made for {base}"
+    return Finding(kind="ok", subject="adapter", text=text), folder
+
+
 def _examine_model(
-    model: str | Path | None, deployment: DeploymentConfig | None, *, load: bool
+    model: str | Path | None,
+    deployment: DeploymentConfig | None,
+    *,
+    revision: str | None,
+    adapter: Path | None,
+    load: bool,
 ) -> Iterator[Finding]:
     from .engine.model_folder import find_model_folder, read_config, read_tokenizer
     from .prompt import PromptFormat, check_tokenizer
 
     try:
         place = embedded_model_folder() if model is None else model
-        folder = find_model_folder(place, local_files_only=True)
+        folder = find_model_folder(place, revision=revision, local_files_only=True)
         config = read_config(folder)
         tokenizer = read_tokenizer(folder, config.vocab_size)
         prompt_format = PromptFormat.for_folder(folder)
@@ -148,10 +184,10 @@ def _examine_model(
             f"{config.max_position_embeddings} positions, which is the limit",
         )
     if load:
-        yield _load(folder, deployment)
+        yield _load(folder, deployment, adapter)
 
 
-def _load(folder: Path, deployment: DeploymentConfig) -> Finding:
+def _load(folder: Path, deployment: DeploymentConfig, adapter: Path | None) -> Finding:
     from .engine.backbone import Backbone
 
     started = time.perf_counter()
@@ -163,6 +199,7 @@ def _load(folder: Path, deployment: DeploymentConfig) -> Finding:
             quantization=deployment.quantization,
             max_seq_len=deployment.max_seq_len,
             local_files_only=True,
+            adapter=adapter,
         )
         loaded = time.perf_counter()
         milliseconds = _time_forward(backbone)
@@ -172,10 +209,11 @@ def _load(folder: Path, deployment: DeploymentConfig) -> Finding:
         MemoryError,
     ) as error:  # torch says what it lacks as RuntimeError
         return Finding(kind="problem", subject="model", text=f"its weights cannot be used: {error}")
+    what = "weights" if adapter is None else "weights and adapter"
     return Finding(
         kind="ok",
         subject="model",
-        text=f"weights read in {loaded - started:.2f} s; one token takes {milliseconds:.1f} ms",
+        text=f"{what} read in {loaded - started:.2f} s; one token takes {milliseconds:.1f} ms",
     )
 
 

@@ -99,6 +99,8 @@ def _command(commands: Any, name: str, purpose: str) -> Any:
         default=os.environ.get("SMOLCALL_MODEL") or None,
         help="a model folder or Hub id; the embedded model when left out",
     )
+    parser.add_argument("--revision", metavar="NAME", help="branch, tag or commit of a model on the Hub")
+    parser.add_argument("--adapter", metavar="FOLDER", help="a LoRA adapter: folder or Hub id")
     parser.add_argument(
         "--heads",
         metavar="FOLDER",

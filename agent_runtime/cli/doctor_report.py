@@ -19,13 +19,16 @@ def report(
     *,
     heads: str | Path | None,
     deployment: DeploymentConfig,
+    revision: str | None,
+    adapter: str | None,
     load: bool,
     console: Console,
     is_json: bool,
 ) -> bool:
     """Print the findings as they come; whether there is no problem."""
     findings = []
-    for finding in examine(model, heads=heads, deployment=deployment, load=load):
+    found = examine(model, heads=heads, deployment=deployment, revision=revision, adapter=adapter, load=load)
+    for finding in found:
         findings.append(finding)
         if not is_json:
             mark, style = _MARKS[finding.kind]

@@ -115,6 +115,8 @@ def _doctor(arguments: argparse.Namespace, answers: Console, progress: Console) 
         arguments.model,
         heads=arguments.heads,
         deployment=_deployment(arguments),
+        revision=arguments.revision,
+        adapter=arguments.adapter,
         load=not arguments.no_load,
         console=answers,
         is_json=arguments.json,
@@ -155,7 +157,13 @@ def _deployment(arguments: argparse.Namespace) -> DeploymentConfig:
 
 
 def _load(arguments: argparse.Namespace, deployment: DeploymentConfig) -> AgentRuntime:
-    return AgentRuntime.load(arguments.model, heads=arguments.heads, deployment=deployment)
+    return AgentRuntime.load(
+        arguments.model,
+        heads=arguments.heads,
+        deployment=deployment,
+        revision=arguments.revision,
+        adapter=arguments.adapter,
+    )
 
 
 def _tools(arguments: argparse.Namespace) -> tuple[Tool, ...]:

@@ -24,7 +24,6 @@ Outcome = TypeVar("Outcome")
 
 # The part of a backbone's positions that a prompt leaves to the reply, unless max_tokens is less.
 _REPLY_SHARE = 4
-_MAX_SLOT_TOKENS = 512
 
 
 class TurnStarter:
@@ -60,7 +59,7 @@ class TurnStarter:
             is_parallel=deployment.max_parallel_calls > 1,
             max_calls=deployment.max_parallel_calls,
             max_tokens=min(deployment.max_tokens, backbone.max_positions - len(prompt.ids)),
-            max_slot_tokens=min(_MAX_SLOT_TOKENS, deployment.max_tokens),
+            max_slot_tokens=min(deployment.max_slot_tokens, deployment.max_tokens),
             sampling=Sampling(
                 temperature=deployment.temperature, top_p=deployment.top_p, seed=deployment.seed
             ),

@@ -66,6 +66,19 @@ def colour(is_red: bool) -> bool:
     return is_red
 
 
+@tool
+def note(text: str) -> str:
+    """Write something down."""
+    return text
+
+
+async def length_of_text(model: Path, deployment: DeploymentConfig) -> Any:
+    """Characters of a value that a random model would not end by itself."""
+    async with AgentRuntime.load(model, deployment=deployment) as runtime:
+        turn = await runtime.respond("Write.", tools=[note], tool_choice="required", max_tokens=200)
+        return [len(call.arguments["text"]) for call in turn.tool_calls]
+
+
 async def prompt_text(model: Path, deployment: DeploymentConfig) -> Any:
     async with AgentRuntime.load(model, deployment=deployment) as runtime:
         return (await runtime.prompt("Hi")).text
@@ -160,6 +173,7 @@ EXPERIMENTS: dict[str, tuple[Any, Look]] = {
     "max_parallel_calls": (1, several_calls),
     "max_seq_len": (128, long_prompt),
     "max_tokens": (24, words()),
+    "max_slot_tokens": (4, length_of_text),
     "think": (True, prompt_text),
     "think_budget_tokens": (4, words(think=True)),
     "date": ("2026-11-20", prompt_text),

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from transformers import AutoModelForCausalLM
 
 from agent_runtime.config import Capabilities, DeploymentConfig
 from agent_runtime.doctor import Finding, examine
@@ -75,6 +76,60 @@ def test_damaged_weights_are_a_problem(tmp_path: Path) -> None:
     (folder / "model.safetensors").write_bytes(b"nonsense")
 
     assert "weights cannot be used" in texts(findings(folder), "problem")
+
+
+@pytest.mark.filterwarnings(
+    "ignore:`is_gradient_checkpointing`:FutureWarning"
+)  # between peft and transformers
+def test_adapter_is_looked_at_and_put_on_the_model(folder: Path, tmp_path: Path) -> None:
+    peft = pytest.importorskip("peft")
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    config = peft.LoraConfig(r=3, target_modules=["q_proj"], task_type="CAUSAL_LM")
+    peft.get_peft_model(model, config).save_pretrained(tmp_path)
+
+    found = findings(folder, adapter=tmp_path)
+
+    assert {finding.kind for finding in found} == {"ok"}
+    assert f"{tmp_path}: LORA of rank 3" in texts(found, "ok")
+    assert "weights and adapter read" in texts(found, "ok")
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        pytest.param({}, "no readable adapter_config.json", id="empty"),
+        pytest.param({"adapter_config.json": "[]"}, "no readable adapter_config.json", id="no-object"),
+        pytest.param({"adapter_config.json": "{"}, "no readable adapter_config.json", id="no-json"),
+    ],
+)
+def test_folder_that_is_no_adapter_is_a_problem(
+    folder: Path, tmp_path: Path, files: dict[str, str], reason: str
+) -> None:
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+
+    found = findings(folder, adapter=tmp_path)
+
+    assert reason in texts(found, "problem")
+    assert "one token takes" not in texts(found, "ok")
+
+
+def test_missing_adapter_is_a_problem(folder: Path, tmp_path: Path) -> None:
+    assert "adapter folder" in texts(findings(folder, adapter=tmp_path / "none"), "problem")
+
+
+def test_revision_is_looked_for_in_the_cache_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def download(model: str, *, revision: str | None, **_: object) -> str:
+        asked.append((model, revision))
+        return "/none"
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+
+    list(examine("someone/some-model", revision="v2", find_capabilities=Capabilities))
+
+    assert asked == [("someone/some-model", "v2")]
 
 
 def test_machine_is_asked_when_nobody_says_what_it_can_do(folder: Path) -> None:
