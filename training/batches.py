@@ -29,6 +29,9 @@ class LabelledSequence:
 
     ids: tuple[int, ...]
     weights: tuple[float, ...]
+    starts: tuple[int, ...] = ()
+    """Where conversations side by side begin: each reads itself and what stands before the first start, and
+    its positions go on from there. None: one conversation, all of it."""
 
 
 @dataclass(slots=True)
@@ -45,7 +48,7 @@ class DataState:
             "num_taken": self.num_taken,
             "num_too_long": self.num_too_long,
             "waiting": {
-                str(length): [[list(s.ids), list(s.weights)] for s in rows]
+                str(length): [[list(s.ids), list(s.weights), list(s.starts)] for s in rows]
                 for length, rows in self.waiting.items()
             },
         }
@@ -57,7 +60,7 @@ class DataState:
             num_taken=data["num_taken"],
             num_too_long=data["num_too_long"],
             waiting={
-                int(length): [LabelledSequence(tuple(ids), tuple(weights)) for ids, weights in rows]
+                int(length): [LabelledSequence(*map(tuple, parts)) for parts in rows]
                 for length, rows in data["waiting"].items()
             },
         )
@@ -69,6 +72,7 @@ class Batch:
 
     tokens: NDArray[np.int64]  # (rows, length)
     weights: NDArray[np.float32]  # (rows, length)
+    branches: NDArray[np.int64] | None  # (rows, length): 0 is read by all; None: nothing stands side by side
     num_real: int
     state: dict[str, Any]
 
@@ -110,8 +114,21 @@ def _collate(rows: list[LabelledSequence], length: int, pad_id: int, state: Data
         tokens[row, : len(sequence.ids)] = sequence.ids
         weights[row, : len(sequence.ids)] = sequence.weights
     return Batch(
-        tokens=tokens, weights=weights, num_real=sum(len(s.ids) for s in rows), state=state.as_json()
+        tokens=tokens,
+        weights=weights,
+        branches=_branches(rows, length),
+        num_real=sum(len(s.ids) for s in rows),
+        state=state.as_json(),
     )
+
+
+def _branches(rows: list[LabelledSequence], length: int) -> NDArray[np.int64] | None:
+    if not any(sequence.starts for sequence in rows):
+        return None
+    begins = np.zeros((len(rows), length), dtype=np.int64)
+    for row, sequence in enumerate(rows):
+        begins[row, list(sequence.starts)] = 1
+    return begins.cumsum(axis=1)
 
 
 class BatchStream:

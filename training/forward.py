@@ -74,6 +74,23 @@ def _after_attention(
     return x + F.linear(F.silu(gate) * up, down)
 
 
+def _positions(branches: Tensor) -> Tensor:
+    """Positions of tokens: every branch goes on where the part read by all ends."""
+    index = torch.arange(branches.shape[1], device=branches.device).expand_as(branches)
+    is_first = F.pad(branches[:, 1:] != branches[:, :-1], (1, 0), value=True)
+    begins = torch.where(is_first, index, 0).cummax(dim=1).values  # where the branch of each token begins
+    num_shared = (branches == 0).sum(dim=1, keepdim=True)
+    return torch.where(branches == 0, index, index - begins + num_shared)
+
+
+def _reading(branches: Tensor, dtype: torch.dtype) -> Tensor:
+    """What to add to attention scores: nothing where a token may be read, minus infinity elsewhere."""
+    reader, read = branches[:, :, None], branches[:, None, :]
+    may_read = ((read == 0) | (read == reader)).tril()
+    hidden = torch.full((), float("-inf"), dtype=dtype, device=branches.device)
+    return torch.where(may_read, torch.zeros((), dtype=dtype, device=branches.device), hidden)[:, None]
+
+
 class TrainingForward:
     """Forward and loss of `model`, whose parameters stay float32.
 
@@ -97,11 +114,19 @@ class TrainingForward:
         )
         self._angles: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
 
-    def states(self, tokens: Tensor) -> Tensor:
-        """Final normed states of `tokens` (rows, length), flattened to (rows * length, hidden)."""
+    def states(self, tokens: Tensor, branches: Tensor | None = None) -> Tensor:
+        """Final normed states of `tokens` (rows, length), flattened to (rows * length, hidden).
+
+        `branches` (rows, length) numbers what stands side by side in a row, behind a part (0) read by all.
+        """
         rows, length = tokens.shape
         config, dtype = self.config, self.dtype
         cos, sin = self._rotation(rows, length, tokens.device)
+        mask = None
+        if branches is not None:
+            at = _positions(branches).reshape(-1)
+            cos, sin = cos[at], sin[at]
+            mask = _reading(branches, dtype)
         body = self.model.model
         x = F.embedding(tokens.reshape(-1), body.embed_tokens.weight).to(dtype)
         num_heads, num_kv_heads = config.num_attention_heads, config.num_key_value_heads
@@ -120,7 +145,8 @@ class TrainingForward:
                 query.view(heads_first).transpose(1, 2),
                 key.view(heads_first).transpose(1, 2),
                 value.view(heads_first).transpose(1, 2),
-                is_causal=True,
+                attn_mask=mask,
+                is_causal=mask is None,
                 enable_gqa=num_heads != num_kv_heads,
             )
             gate_up = torch.cat((mlp.gate_proj.weight, mlp.up_proj.weight)).to(dtype)
@@ -135,9 +161,9 @@ class TrainingForward:
             )
         return _rms_norm(x, body.norm.weight, epsilon)
 
-    def loss(self, tokens: Tensor, weights: Tensor) -> LossSums:
+    def loss(self, tokens: Tensor, weights: Tensor, branches: Tensor | None = None) -> LossSums:
         """Cross-entropy of the tokens whose weight is above zero; only their rows meet the vocabulary."""
-        states = self.states(tokens)
+        states = self.states(tokens, branches)
         targets = torch.nn.functional.pad(tokens[:, 1:], (0, 1)).reshape(-1)
         scales = torch.nn.functional.pad(weights[:, 1:], (0, 1)).reshape(-1)
         picked = scales.nonzero().squeeze(-1)

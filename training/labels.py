@@ -8,7 +8,8 @@ together is batches.py.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from tokenizers import Tokenizer
@@ -21,6 +22,9 @@ from agent_runtime.scaffold.canonical import CALL_CLOSE, CALL_OPEN, call_pieces
 
 from .batches import LabelledSequence
 from .recipe import DataRecipe
+
+Conversation = tuple[Sequence[Message], Sequence[OfferedTool], datetime.date | None]
+"""Messages, tools and stated date."""
 
 
 class Labeller:
@@ -39,7 +43,35 @@ class Labeller:
         date: datetime.date | None = None,
     ) -> LabelledSequence:
         """Label every reply of a conversation, and its requests at their own weight."""
-        prompt = render_prompt(
+        prompt = self._prompt(messages, tools, date)
+        weights = self._reply_weights(prompt, messages, tools)
+        return LabelledSequence(prompt.ids, tuple(weights))
+
+    def label_siblings(
+        self, conversations: Iterable[Conversation], *, max_tokens: int, max_branches: int
+    ) -> LabelledSequence:
+        """Label conversations over one listing, side by side, for as long as they fit."""
+        ids: list[int] = []
+        weights: list[float] = []
+        starts: list[int] = []
+        for messages, tools, date in islice(conversations, max_branches):
+            prompt = self._prompt(messages, tools, date)
+            shared = prompt.prefix_tokens
+            its_weights = self._reply_weights(prompt, messages, tools)
+            if len(ids or prompt.ids[:shared]) + len(prompt.ids) - shared > max_tokens:
+                break
+            if not starts:
+                ids += prompt.ids[:shared]
+                weights += its_weights[:shared]
+            starts.append(len(ids))
+            ids += prompt.ids[shared:]
+            weights += its_weights[shared:]
+        return LabelledSequence(tuple(ids), tuple(weights), tuple(starts))
+
+    def _prompt(
+        self, messages: Sequence[Message], tools: Sequence[OfferedTool], date: datetime.date | None
+    ) -> Prompt:
+        return render_prompt(
             messages,
             tools,
             format=self._format,
@@ -47,8 +79,6 @@ class Labeller:
             date=date,
             add_generation_prompt=False,
         )
-        weights = self._reply_weights(prompt, messages, tools)
-        return LabelledSequence(prompt.ids, tuple(weights))
 
     def _reply_weights(
         self, prompt: Prompt, messages: Sequence[Message], tools: Sequence[OfferedTool]

@@ -118,6 +118,12 @@ class DataRecipe(RecipePart):
     short_tokens: int = Field(default=192, ge=32)
     """Longest of these, in tokens."""
 
+    sibling_share: float = Field(default=0.7, ge=0, le=1)
+    """Share of rows that hold several composed conversations over one listing, which is then read once."""
+
+    sibling_tokens: int = Field(default=576, ge=64)
+    """Longest of these rows, in tokens."""
+
     slim_share: float = Field(default=0.3, ge=0, le=1)
     """Share of conversations with several tools whose listings are made bare, where that is sound."""
 

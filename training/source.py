@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from random import Random
 
@@ -17,9 +17,14 @@ from .batches import LabelledSequence
 from .conversations import conversation
 from .data import Example
 from .data.mixture import MixtureRecipe, mixture_example
+from .data.synthetic.siblings import sibling_examples
 from .labels import Labeller
 from .recipe import DataRecipe
 from .slim import slimmed
+
+LEAST_SIBLINGS = 3
+SIBLINGS_OF_A_TOOL = 2
+"""How many conversations one listing carries at most: more tools leave more to ask about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,9 @@ class ConversationSource:
         num_short = 0 if self.is_held_out else self.recipe.short_first
         recipe = self._mixture()
         for number in count(start + self.recipe.start, stride):
+            if not self.is_held_out and Random(number ^ 0x51B1).random() < self.recipe.sibling_share:
+                yield self._siblings(labeller, number)
+                continue
             example = mixture_example(recipe, self.recipe.seed, number)
             if not self.is_held_out and Random(number).random() < self.recipe.slim_share:
                 example = slimmed(example) or example
@@ -44,6 +52,16 @@ class ConversationSource:
             if number < num_short and len(sequence.ids) > self.recipe.short_tokens:
                 sequence = LabelledSequence((), ())
             yield sequence
+
+    def _siblings(self, labeller: Labeller, number: int) -> LabelledSequence:
+        recipe = self.recipe
+        examples = sibling_examples(recipe.seed, number, pool=recipe.pool)
+        first = next(examples)
+        return labeller.label_siblings(
+            (conversation(example) for example in chain((first,), examples)),
+            max_tokens=recipe.sibling_tokens,
+            max_branches=LEAST_SIBLINGS + SIBLINGS_OF_A_TOOL * len(first.tools),
+        )
 
     def _labelled(self, labeller: Labeller, example: Example) -> LabelledSequence:
         try:

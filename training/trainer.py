@@ -245,21 +245,26 @@ class Trainer:
         scale = max(float(batch.weights[:, 1:].sum()), 1.0) * self.recipe.batch.accumulate
         parts = []
         for start in range(0, rows, at_once):
-            tokens = torch.from_numpy(batch.tokens[start : start + at_once]).to(self.recipe.device)
-            weights = torch.from_numpy(batch.weights[start : start + at_once]).to(self.recipe.device)
-            sums = self._forward.loss(tokens, weights)
+            sums = self._loss(batch, slice(start, start + at_once))
             (sums.loss / scale).backward()  # type: ignore[no-untyped-call]
             parts.append(sums)
         return parts[0] if len(parts) == 1 else LossSums.total(parts)
+
+    def _loss(self, batch: Batch, rows: slice) -> LossSums:
+        device = self.recipe.device
+        branches = None if batch.branches is None else torch.from_numpy(batch.branches[rows]).to(device)
+        return self._forward.loss(
+            torch.from_numpy(batch.tokens[rows]).to(device),
+            torch.from_numpy(batch.weights[rows]).to(device),
+            branches,
+        )
 
     @torch.no_grad()
     def _validate(self, metrics: TextIO) -> bool:
         """Measure on held-out batches; True when better than ever before."""
         window = _Window()
         for batch in self._validation:
-            tokens = torch.from_numpy(batch.tokens).to(self.recipe.device)
-            weights = torch.from_numpy(batch.weights).to(self.recipe.device)
-            window.add(self._forward.loss(tokens, weights), batch)
+            window.add(self._loss(batch, slice(None)), batch)
         loss = window.loss / max(window.num_full, 1)
         self._log(
             {

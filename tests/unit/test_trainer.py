@@ -202,10 +202,10 @@ def test_out_of_memory_goes_on_with_fewer_tokens_and_the_same_gradients(
     expected = train(recipe(tmp_path / "enough"))
     real = TrainingForward.loss
 
-    def scarce(self: TrainingForward, tokens: torch.Tensor, weights: torch.Tensor) -> LossSums:
+    def scarce(self: TrainingForward, tokens: torch.Tensor, *others: torch.Tensor) -> LossSums:
         if torch.is_grad_enabled() and tokens.numel() > 60:
             raise torch.OutOfMemoryError("no memory")
-        return real(self, tokens, weights)
+        return real(self, tokens, *others)
 
     monkeypatch.setattr(TrainingForward, "loss", scarce)
     notes = Notes()
@@ -216,7 +216,7 @@ def test_out_of_memory_goes_on_with_fewer_tokens_and_the_same_gradients(
 
 
 def test_out_of_memory_with_a_single_row_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def never(self: TrainingForward, tokens: torch.Tensor, weights: torch.Tensor) -> LossSums:
+    def never(self: TrainingForward, *read: torch.Tensor) -> LossSums:
         raise torch.OutOfMemoryError("no memory")
 
     monkeypatch.setattr(TrainingForward, "loss", never)

@@ -13,16 +13,23 @@ from .kinds import Piece, Said
 from .tools import DrawnTool
 
 
+def draw_system(draw: Draw) -> str:
+    """A system message; mostly there is none."""
+    return questions.system_prompt(draw) if draw.chance(0.08) else ""
+
+
 class Conversation:
     """Messages being written, with the evidence of the calls in them."""
 
-    def __init__(self, draw: Draw) -> None:
+    def __init__(self, draw: Draw, *, system: str | None = None) -> None:
+        """`system` is the system message, "" for none; without it one is drawn, or none."""
         self.draw = draw
         self.messages: list[dict[str, Any]] = []
         self.evidence: dict[ValuePath, EvidenceSpan | None] = {}
         self._spans: dict[str, EvidenceSpan] = {}
-        if draw.chance(0.08):
-            self.say("system", questions.system_prompt(draw))
+        system = draw_system(draw) if system is None else system
+        if system:
+            self.say("system", system)
 
     def user(self, pieces: list[Piece]) -> None:
         """A user message; its copied values become evidence for the calls that follow."""

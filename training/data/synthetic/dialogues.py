@@ -20,6 +20,12 @@ from .tools import DrawnTool, draw_tool
 def chat(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
     """Small talk and plain questions with tools at hand."""
     talk = Conversation(draw)
+    talk_chat(draw, talk)
+    return [draw_tool(draw, draw_action(draw, split)) for _ in range(draw.between(0, 3))], talk
+
+
+def talk_chat(draw: Draw, talk: Conversation) -> None:
+    """Small talk or a plain question, answered in words."""
     if draw.chance(0.6):
         said, reply = draw.pick(replies.SMALL_TALK)
         talk.say("user", said)
@@ -29,7 +35,6 @@ def chat(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
         talk.say("user", question.format(*fact))
         reply = answer.format(*fact)
     talk.say("assistant", reply)
-    return [draw_tool(draw, draw_action(draw, split)) for _ in range(draw.between(0, 3))], talk
 
 
 def _say_result(draw: Draw, talk: Conversation, tool: DrawnTool) -> None:
@@ -41,8 +46,14 @@ def _say_result(draw: Draw, talk: Conversation, tool: DrawnTool) -> None:
 def report(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
     """A call, its result (or its failure, retried or told), and the sentence that reports it."""
     tool = draw_tool(draw, draw_action(draw, split))
-    given = requests.choose_values(draw, tool)
     talk = Conversation(draw)
+    talk_report(draw, talk, tool)
+    return offer(draw, [tool], split, 0 if draw.chance(0.6) else draw.between(1, 3)), talk
+
+
+def talk_report(draw: Draw, talk: Conversation, tool: DrawnTool) -> None:
+    """A request, its call, the result or failure, and what the reply makes of it."""
+    given = requests.choose_values(draw, tool)
     talk.user(requests.say_request(draw, tool, given))
     talk.call([(tool, given)])
     if draw.chance(0.15):
@@ -77,7 +88,6 @@ def report(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
         )
     else:
         _say_result(draw, talk, tool)
-    return offer(draw, [tool], split, 0 if draw.chance(0.6) else draw.between(1, 3)), talk
 
 
 def follow_up(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:

@@ -18,16 +18,28 @@ Lesson = Callable[[Draw, Split], tuple[list[DrawnTool], Conversation]]
 def single(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
     """One call."""
     tool = draw_tool(draw, draw_action(draw, split))
-    given = requests.choose_values(draw, tool)
     talk = Conversation(draw)
+    talk_single(draw, talk, tool)
+    return offer(draw, [tool], split, num_distractors(draw)), talk
+
+
+def talk_single(draw: Draw, talk: Conversation, tool: DrawnTool) -> None:
+    """A request and its call."""
+    given = requests.choose_values(draw, tool)
     talk.user(requests.say_request(draw, tool, given))
     talk.call([(tool, given)])
-    return offer(draw, [tool], split, num_distractors(draw)), talk
 
 
 def parallel(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
     """Several calls of one tool."""
     tool = draw_tool(draw, draw_action(draw, split))
+    talk = Conversation(draw)
+    talk_parallel(draw, talk, tool)
+    return offer(draw, [tool], split, num_distractors(draw)), talk
+
+
+def talk_parallel(draw: Draw, talk: Conversation, tool: DrawnTool) -> None:
+    """One request for several calls of one tool."""
     count = 2 if draw.chance(0.6) else draw.between(3, 4)
     first = requests.choose_values(draw, tool, optional_rate=0.2) or requests.choose_values(
         draw, tool, optional_rate=1
@@ -48,10 +60,8 @@ def parallel(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
         }
         if all(requests.arguments_of(given) != requests.arguments_of(other) for other in givens):
             givens.append(given)
-    talk = Conversation(draw)
     talk.user(_say_parallel(draw, tool, givens, varying))
     talk.call([(tool, given) for given in givens])
-    return offer(draw, [tool], split, num_distractors(draw)), talk
 
 
 def _say_parallel(
@@ -126,6 +136,13 @@ def several(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
         is_long = len(tool.parameters) > 4 and draw.chance(0.7)  # the listing is long enough without it
         if not is_long and all(tool.name != other.name for other in tools):
             tools.append(tool)
+    talk = Conversation(draw)
+    talk_several(draw, talk, tools)
+    return offer(draw, tools, split, 0 if draw.chance(0.65) else draw.between(1, 3)), talk
+
+
+def talk_several(draw: Draw, talk: Conversation, tools: list[DrawnTool]) -> None:
+    """One request for a call of each of the tools."""
     calls = [(tool, requests.choose_values(draw, tool, optional_rate=0.2)) for tool in tools]
     if draw.chance(0.2) and calls[0][1]:  # the first tool once more
         again = {p.name: p.kind.sample(draw) for p in tools[0].parameters if p.name in calls[0][1]}
@@ -136,22 +153,35 @@ def several(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
     for number, (tool, given) in enumerate(calls):
         said = requests.say_request(draw, tool, given, number)
         pieces += [joiner, *(requests.decapitalise(said) if joiner != " " else said)] if number else said
-    talk = Conversation(draw)
     talk.user(pieces)
     talk.call(calls)
-    return offer(draw, tools, split, 0 if draw.chance(0.65) else draw.between(1, 3)), talk
 
 
 def missing(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
     """A required value is not said: the reply asks for exactly that, and may get it."""
     while True:
         tool = draw_tool(draw, draw_action(draw, split))
-        required = [p for p in tool.parameters if p.is_required and not p.kind.is_self_explaining]
-        if required:
+        if can_miss(tool):
             break
+    talk = Conversation(draw)
+    talk_missing(draw, talk, tool)
+    return offer(draw, [tool], split, num_distractors(draw)), talk
+
+
+def can_miss(tool: DrawnTool) -> bool:
+    """Whether the tool needs a value that a reply can ask for."""
+    return bool(_askable(tool))
+
+
+def _askable(tool: DrawnTool) -> list[Parameter]:
+    return [p for p in tool.parameters if p.is_required and not p.kind.is_self_explaining]
+
+
+def talk_missing(draw: Draw, talk: Conversation, tool: DrawnTool) -> None:
+    """A request without a required value, the question for it, and at times the answer and the call."""
+    required = _askable(tool)
     given = requests.choose_values(draw, tool, optional_rate=0.15)
     left_out = draw.sample(required, 1 if draw.chance(0.8) else 2)
-    talk = Conversation(draw)
     partly = {name: said for name, said in given.items() if all(p.name != name for p in left_out)}
     talk.user(requests.say_request(draw, tool, partly))
     if len(left_out) == 1:
@@ -166,7 +196,6 @@ def missing(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
             pieces += [" and " if number else "", *phrases.value_pieces(parameter, given[parameter.name], 0)]
         talk.user(pieces)
         talk.call([(tool, given)])
-    return offer(draw, [tool], split, num_distractors(draw)), talk
 
 
 def _ask_for(draw: Draw, parameter: Parameter) -> str:
@@ -183,12 +212,19 @@ def none_fits(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
     talk = Conversation(draw)
     count = 1 if draw.chance(0.6) else draw.between(2, 5)
     if draw.chance(0.3):
-        talk.say("user", questions.out_of_reach(draw))
         offered = [draw_tool(draw, draw_action(draw, split)) for _ in range(count)]
+        talk_none_fits(draw, talk, None)
     else:
         tool = draw_tool(draw, draw_action(draw, split))
-        given = requests.choose_values(draw, tool)
-        talk.user(requests.say_request(draw, tool, given))
         offered = distractors(draw, [tool], split, count, near_share=0.45)
-    talk.say("assistant", draw.pick(replies.NO_TOOL))
+        talk_none_fits(draw, talk, tool)
     return offered, talk
+
+
+def talk_none_fits(draw: Draw, talk: Conversation, tool: DrawnTool | None) -> None:
+    """A request for a tool that is not offered, or for what no tool does, declined."""
+    if tool is None:
+        talk.say("user", questions.out_of_reach(draw))
+    else:
+        talk.user(requests.say_request(draw, tool, requests.choose_values(draw, tool)))
+    talk.say("assistant", draw.pick(replies.NO_TOOL))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ..example import Example
 from . import dialogues, lessons
@@ -10,6 +10,7 @@ from .draw import Draw
 from .lessons import Lesson
 from .offering import Split
 from .pool import load_pool
+from .tools import DrawnTool
 
 LESSONS: tuple[tuple[str, float, Lesson], ...] = (
     ("single", 0.44, lessons.single),
@@ -35,9 +36,7 @@ def synthetic_example(seed: int, index: int, *, split: Split = "train", pool: st
         tools, talk = lesson(draw, split)
         if len({tool.name for tool in tools}) == len(tools):  # two tools may by chance be drawn with one name
             break
-    date = None
-    if any(p.kind.needs_today for tool in tools for p in tool.parameters) or draw.chance(0.2):
-        date = draw.today.isoformat()
+    date = stated_date(draw, tools)
     return Example(
         source="synthetic",
         id=f"{split}-{seed}-{index}",
@@ -47,6 +46,13 @@ def synthetic_example(seed: int, index: int, *, split: Split = "train", pool: st
         date=date,
         evidence=talk.evidence,
     )
+
+
+def stated_date(draw: Draw, tools: Sequence[DrawnTool]) -> str | None:
+    """Today, where a tool's values may lean on it, and at times elsewhere."""
+    if any(p.kind.needs_today for tool in tools for p in tool.parameters) or draw.chance(0.2):
+        return draw.today.isoformat()
+    return None
 
 
 def _lesson_at(roll: float) -> tuple[str, Lesson]:

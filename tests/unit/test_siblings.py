@@ -1,0 +1,117 @@
+"""Conversations side by side over one listing: the same labels and the same loss as each on its own."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import pytest
+import torch
+from transformers import PreTrainedTokenizerFast
+
+from agent_runtime.prompt import PromptFormat
+from training.batches import Batch, DataState, LabelledSequence, batches
+from training.conversations import conversation
+from training.data.synthetic.siblings import KINDS, sibling_examples
+from training.forward import LossSums, TrainingForward
+from training.labels import Labeller
+from training.recipe import ArchitectureRecipe, BatchRecipe, DataRecipe
+from training.tokenizer import train_tokenizer
+from training.trainer import new_model
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> PreTrainedTokenizerFast:
+    return train_tokenizer(["the weather in Paris"], vocab_size=300)
+
+
+def test_siblings_share_listing_system_message_and_date() -> None:
+    for index in range(20):
+        first, *others = islice(sibling_examples(1, index), 5)
+        head = [m for m in first.messages if m["role"] == "system"]
+        for other in others:
+            assert (other.tools, other.date) == (first.tools, first.date)
+            assert [m for m in other.messages if m["role"] == "system"] == head
+
+
+def test_siblings_are_the_same_for_the_same_number() -> None:
+    assert list(islice(sibling_examples(3, 7), 6)) == list(islice(sibling_examples(3, 7), 6))
+    assert next(sibling_examples(3, 7)) != next(sibling_examples(3, 8))
+
+
+def test_siblings_are_of_every_kind_and_ask_for_different_things() -> None:
+    kinds = {e.kind for index in range(60) for e in islice(sibling_examples(2, index), 8)}
+    assert kinds == {kind for kind, _ in KINDS}
+    for index in range(20):
+        requests = [e.messages[-2]["content"] for e in islice(sibling_examples(2, index), 6)]
+        assert len(set(requests)) > 2
+
+
+def test_calls_of_siblings_are_of_offered_tools() -> None:
+    for index in range(40):
+        for example in islice(sibling_examples(5, index), 6):
+            called = {c["name"] for m in example.messages for c in m.get("tool_calls", ())}
+            assert called <= {tool["name"] for tool in example.tools}
+            assert not called or example.kind not in ("none_fits", "chat")
+
+
+def labelled(
+    tokenizer: PreTrainedTokenizerFast, number: int
+) -> tuple[LabelledSequence, list[LabelledSequence]]:
+    """Three siblings side by side, and each on its own."""
+    labeller = Labeller(tokenizer, PromptFormat.compact(), DataRecipe())
+    talks = [conversation(example) for example in islice(sibling_examples(4, number), 3)]
+    row = labeller.label_siblings(iter(talks), max_tokens=4000, max_branches=3)
+    return row, [labeller.label(messages, tools, date=date) for messages, tools, date in talks]
+
+
+def test_siblings_have_the_labels_each_would_have_alone(tokenizer: PreTrainedTokenizerFast) -> None:
+    row, alone = labelled(tokenizer, 1)
+    shared = row.starts[0]
+    ends = [*row.starts[1:], len(row.ids)]
+    for sequence, start, end in zip(alone, row.starts, ends, strict=True):
+        assert row.ids[:shared] + row.ids[start:end] == sequence.ids
+        assert row.weights[:shared] + row.weights[start:end] == sequence.weights
+
+
+def test_siblings_stop_where_the_next_would_not_fit(tokenizer: PreTrainedTokenizerFast) -> None:
+    labeller = Labeller(tokenizer, PromptFormat.compact(), DataRecipe())
+
+    def row(max_tokens: int, max_branches: int) -> LabelledSequence:
+        talks = (conversation(example) for example in sibling_examples(4, 2))
+        return labeller.label_siblings(talks, max_tokens=max_tokens, max_branches=max_branches)
+
+    assert len(row(10_000, 5).starts) == 5
+    assert len(row(row(10_000, 4).starts[3], 9).starts) == 3
+    assert row(5, 9) == LabelledSequence((), ())
+
+
+def one_batch(rows: list[LabelledSequence]) -> Batch:
+    """The rows as one batch."""
+    length = max(len(row.ids) for row in rows)
+    recipe = BatchRecipe(tokens=length * len(rows), lengths=(length,))
+    return next(batches(lambda start, stride: iter(rows), recipe, pad_id=0, state=DataState()))
+
+
+def loss_of(forward: TrainingForward, batch: Batch) -> LossSums:
+    branches = None if batch.branches is None else torch.from_numpy(batch.branches)
+    return forward.loss(torch.from_numpy(batch.tokens), torch.from_numpy(batch.weights), branches)
+
+
+def test_loss_side_by_side_is_the_loss_alone(tokenizer: PreTrainedTokenizerFast) -> None:
+    architecture = ArchitectureRecipe(hidden_size=32, num_layers=4, num_heads=2, intermediate_size=64)
+    model = new_model(architecture, vocab_size=len(tokenizer), bos_id=0, eos_id=1, pad_id=2, seed=0)
+    forward = TrainingForward(model, dtype=torch.float32, is_compiled=False)
+    (first, first_alone), (second, second_alone) = labelled(tokenizer, 1), labelled(tokenizer, 2)
+    together = loss_of(forward, one_batch([first, second]))
+    one_by_one = LossSums.total(
+        [loss_of(forward, one_batch([sequence])) for sequence in first_alone + second_alone]
+    )
+    torch.testing.assert_close(together.weight, one_by_one.weight)
+    assert together.num_full == one_by_one.num_full
+    torch.testing.assert_close(together.loss.detach(), one_by_one.loss, rtol=1e-4, atol=1e-3)
+
+
+def test_rows_that_wait_keep_where_their_conversations_begin() -> None:
+    rows = [LabelledSequence((1, 2, 3, 4), (0.0, 1.0, 0.0, 1.0), (1, 3))]
+    state = DataState(num_taken=1, waiting={8: rows})
+    assert DataState.from_json(state.as_json()).waiting == {8: rows}

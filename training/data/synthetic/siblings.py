@@ -1,0 +1,102 @@
+"""Siblings: conversations of their own over one listing of tools.
+
+A small model spends most of its training on reading listings. Conversations that share one are read behind it
+side by side (batches.py), so that the listing is paid for once; and since only the request differs between
+them, the request is what decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..example import Example
+from . import dialogues, lessons
+from .conversation import Conversation, draw_system
+from .draw import Draw
+from .offering import Split, distractors, draw_action
+from .pool import load_pool
+from .stream import stated_date
+from .tools import DrawnTool, draw_tool
+
+KINDS: tuple[tuple[str, float], ...] = (
+    ("single", 0.53),
+    ("parallel", 0.12),
+    ("several", 0.12),
+    ("none_fits", 0.12),
+    ("missing", 0.05),
+    ("report", 0.04),
+    ("chat", 0.02),
+)
+"""What siblings teach, in which shares."""
+
+
+def sibling_examples(
+    seed: int, index: int, *, split: Split = "train", pool: str | None = None
+) -> Iterator[Example]:
+    """Endlessly many examples over listing `index`; the same for the same arguments."""
+    draw = Draw(seed ^ 0x3C6EF372, index, load_pool(pool) if pool else None)
+    tools = _listing(draw, split)
+    system = draw_system(draw)
+    date = stated_date(draw, tools)
+    number = 0
+    while True:
+        kind, talk = _conversation(draw, tools, split, system)
+        yield Example(
+            source="synthetic",
+            id=f"{split}-{seed}-{index}.{number}",
+            kind=kind,
+            tools=tuple(tool.as_dict() for tool in tools),
+            messages=tuple(talk.messages),
+            date=date,
+            evidence=talk.evidence,
+        )
+        number += 1
+
+
+def _listing(draw: Draw, split: Split) -> list[DrawnTool]:
+    """One tool, a few, or many: near misses of each other, none so near that a request could mean two."""
+    count = 1 if draw.chance(0.3) else draw.between(2, 4) if draw.chance(0.7) else draw.between(5, 8)
+    tools = [draw_tool(draw, draw_action(draw, split))]
+    for _ in range(count - 1):
+        tools += distractors(draw, tools, split, 1)
+    return draw.shuffled(tools)
+
+
+def _conversation(draw: Draw, tools: list[DrawnTool], split: Split, system: str) -> tuple[str, Conversation]:
+    talk = Conversation(draw, system=system)
+    tool = draw.pick(tools)
+    match _kind(draw):
+        case "parallel":
+            lessons.talk_parallel(draw, talk, tool)
+            return "parallel", talk
+        case "several" if len(tools) > 1:
+            lessons.talk_several(draw, talk, draw.sample(tools, min(len(tools), _num_several(draw))))
+            return "several", talk
+        case "none_fits":
+            missing = None if draw.chance(0.25) else distractors(draw, tools, split, 1, near_share=0.6)
+            lessons.talk_none_fits(draw, talk, missing[0] if missing else None)
+            return "none_fits", talk
+        case "missing" if lessons.can_miss(tool):
+            lessons.talk_missing(draw, talk, tool)
+            return "missing", talk
+        case "report":
+            dialogues.talk_report(draw, talk, tool)
+            return "report", talk
+        case "chat":
+            dialogues.talk_chat(draw, talk)
+            return "chat", talk
+    lessons.talk_single(draw, talk, tool)
+    return "single", talk
+
+
+def _kind(draw: Draw) -> str:
+    roll = draw.random()
+    for kind, share in KINDS:
+        roll -= share
+        if roll < 0:
+            return kind
+    return KINDS[0][0]
+
+
+def _num_several(draw: Draw) -> int:
+    return 2 if draw.chance(0.65) else draw.between(3, 4)
