@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         UnknownTool,
     )
     from .events import (
+        ArgumentsDelta,
         CallReady,
         CallStarted,
         ReasoningDelta,
@@ -83,6 +84,7 @@ _HOMES = {
         "UnknownTool",
     ),
     "events": (
+        "ArgumentsDelta",
         "CallReady",
         "CallStarted",
         "ReasoningDelta",
@@ -151,6 +153,7 @@ __all__ = [
     "AgentRuntimeError",
     "Answer",
     "Approve",
+    "ArgumentsDelta",
     "BundleError",
     "CallReady",
     "CallStarted",

@@ -1,7 +1,8 @@
 """What a streaming caller sees: one class per event, plain frozen data.
 
 `runtime.stream` yields the events of one turn, `runtime.stream_run` those of a whole run. Order within a
-turn: TurnStarted, then ReasoningDelta / TextDelta or CallStarted / CallReady, then TurnFinished.
+turn: TurnStarted, then ReasoningDelta / TextDelta or CallStarted / ArgumentsDelta / CallReady, then
+TurnFinished.
 """
 
 from __future__ import annotations
@@ -41,6 +42,17 @@ class CallStarted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ArgumentsDelta:
+    """A piece of a call's arguments that no longer changes: the pieces of a call that is made are its JSON.
+
+    A value comes whole, as soon as it is settled. A call that is given up ends in the middle.
+    """
+
+    call_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallReady:
     """The call is complete and valid."""
 
@@ -68,5 +80,5 @@ class RunFinished:
     run: Run
 
 
-TurnEvent = TurnStarted | TextDelta | ReasoningDelta | CallStarted | CallReady | TurnFinished
+TurnEvent = TurnStarted | TextDelta | ReasoningDelta | CallStarted | ArgumentsDelta | CallReady | TurnFinished
 RunEvent = TurnEvent | ResultReady | RunFinished

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from .config import DeploymentConfig
 from .errors import ClosedError, ConfigError
-from .events import CallReady, CallStarted, TextDelta, TurnStarted
+from .events import ArgumentsDelta, CallReady, CallStarted, TextDelta, TurnStarted
 from .messages import Plan, SlotDetail, ToolCall, Turn
 from .runtime import AgentRuntime
+from .scaffold.canonical import json_text
 from .turn_engine import OnEvent, TurnOrder
 
 if TYPE_CHECKING:
@@ -112,4 +113,5 @@ async def _tell(turn: Turn, on_event: OnEvent) -> None:
     for made in turn.tool_calls:
         on_event(CallStarted(call_id=made.id, name=made.name))
         await asyncio.sleep(0)
+        on_event(ArgumentsDelta(call_id=made.id, text=json_text(made.arguments)))
         on_event(CallReady(call=made))

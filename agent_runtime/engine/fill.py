@@ -64,6 +64,7 @@ def fill_autoregressive(
     max_length: int,
     logits: Rows | None = None,
     on_name: Callable[[str], None] | None = None,
+    on_text: Callable[[str], None] | None = None,
 ) -> Program[FilledCall | None]:
     """Write one call; its last tokens, which are forced, are on the tape but not read.
 
@@ -74,6 +75,7 @@ def fill_autoregressive(
         max_length: tokens on the tape at which to give up: the result is None.
         logits: the row for the next token, where the caller has read everything on the tape.
         on_name: told the tool's name as soon as it is decided.
+        on_text: told the call's text so far, after that, whenever a token was chosen.
     """
     ledger = _Ledger()
     while True:
@@ -81,6 +83,8 @@ def fill_autoregressive(
         if on_name is not None and frontier.tool_name is not None:
             on_name(frontier.tool_name)
             on_name = None
+        if on_text is not None and frontier.tool_name is not None:
+            on_text(frontier.settled_text)
         ledger.note_slots(frontier)
         if tape.length > max_length:
             return None

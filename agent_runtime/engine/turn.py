@@ -7,6 +7,7 @@ the caller. Rendering the prompt and running tools happen outside.
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +16,15 @@ from functools import partial
 from typing import Any, Protocol
 
 from ..errors import AgentRuntimeError, ToolChoiceError
-from ..events import CallReady, CallStarted, ReasoningDelta, TextDelta, TurnEvent, TurnStarted
+from ..events import (
+    ArgumentsDelta,
+    CallReady,
+    CallStarted,
+    ReasoningDelta,
+    TextDelta,
+    TurnEvent,
+    TurnStarted,
+)
 from ..evidence import find_evidence
 from ..messages import Message, Plan, SlotDetail, StopReason, Timings, ToolCall, Turn, Usage
 from ..prompt.parse import parse_reply
@@ -37,6 +46,9 @@ Emit = Callable[[TurnEvent], None]
 
 # Words that begin like this may be a call without its tags; they are looked at as a whole.
 _CALL_LIKE_STARTS = ("{", "[", "```", "<")
+
+# The part of a call's text before its arguments.
+_BEFORE_ARGUMENTS = re.compile(r'\{"name": "(?:[^"\\]|\\.)*", "arguments": ')
 
 
 class OfferedTool(Protocol):
@@ -277,6 +289,7 @@ class _TurnWriter:
                     max_length=self._max_length,
                     logits=logits,
                     on_name=partial(self._begin_call, call_id),
+                    on_text=_ArgumentsStream(call_id, self._emit),
                 )
             refusal = self._take(filled, call_id)
             if refusal is not None:
@@ -378,6 +391,28 @@ class _TurnWriter:
                 total_ms=1000 * elapsed_s + request.queue_ms + request.prompt_ms,
             ),
         )
+
+
+class _ArgumentsStream:
+    """Tells the arguments of one call piece by piece, as its text grows."""
+
+    def __init__(self, call_id: str, emit: Emit) -> None:
+        self._call_id = call_id
+        self._emit = emit
+        self._start: int | None = None
+        self._num_told = 0
+
+    def __call__(self, text: str) -> None:
+        if self._start is None:
+            found = _BEFORE_ARGUMENTS.match(text)
+            if found is None:
+                return
+            self._start = found.end()
+        # A call's text ends in the brace that closes its arguments and the one that closes the call.
+        arguments = text[self._start : -1] if text.endswith("}}") else text[self._start :]
+        if len(arguments) > self._num_told:
+            self._emit(ArgumentsDelta(call_id=self._call_id, text=arguments[self._num_told :]))
+            self._num_told = len(arguments)
 
 
 def _check_choice(request: TurnRequest) -> None:

@@ -7,6 +7,7 @@ business of engine/.
 
 from __future__ import annotations
 
+import os.path
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -150,6 +151,13 @@ class CallFrontier:
             return self._complete.tool_name
         names = {reading.walker.tool_name for reading in self._readings}
         return names.pop() if len(names) == 1 else None
+
+    @property
+    def settled_text(self) -> str:
+        """The beginning of the call's text that no longer changes: what every reading has written."""
+        if self._complete is not None:
+            return self._complete.text
+        return os.path.commonprefix([reading.walker.text for reading in self._readings])
 
     @property
     def num_slots(self) -> int:

@@ -11,7 +11,15 @@ import pytest
 from agent_runtime.engine.sampling import Sampling
 from agent_runtime.engine.turn import TurnRequest, turn_program
 from agent_runtime.errors import AgentRuntimeError, ToolChoiceError
-from agent_runtime.events import CallReady, CallStarted, ReasoningDelta, TextDelta, TurnEvent, TurnStarted
+from agent_runtime.events import (
+    ArgumentsDelta,
+    CallReady,
+    CallStarted,
+    ReasoningDelta,
+    TextDelta,
+    TurnEvent,
+    TurnStarted,
+)
 from agent_runtime.messages import Message, Turn
 from agent_runtime.prompt.encode import encode_call
 from agent_runtime.scaffold.canonical import call_pieces
@@ -84,7 +92,18 @@ def test_a_likely_call_is_made_and_filled() -> None:
     ]
     assert (turn.stop_reason, turn.plan.kind, turn.content) == ("tool_calls", "tool", "")
     assert turn.plan.call_probability > 0.99
-    assert [type(event) for event in events] == [TurnStarted, CallStarted, CallReady]
+    told_types = [type(event) for event in events if not isinstance(event, ArgumentsDelta)]
+    assert told_types == [TurnStarted, CallStarted, CallReady]
+
+
+def test_arguments_are_told_value_by_value() -> None:
+    turn, events = told(scripted(PARIS), request())
+
+    pieces = [event for event in events if isinstance(event, ArgumentsDelta)]
+    assert "".join(piece.text for piece in pieces) == '{"city": "Paris", "days": 3}'
+    assert len(pieces) > 2
+    assert {piece.call_id for piece in pieces} == {turn.tool_calls[0].id}
+    assert events.index(pieces[-1]) == len(events) - 2
 
 
 def test_values_carry_their_evidence() -> None:
