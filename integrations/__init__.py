@@ -1,6 +1,7 @@
-"""Thin modules that join the runtime to other libraries; each one's dependency is an extra.
+"""Thin packages that join the runtime to other libraries; each one's dependency is an extra of its name.
 
-None is part of this version. Tools of LangChain are already understood by `agent_runtime.tool`.
+Import the package you need (`integrations.mcp`); this one imports none of them. Tools of LangChain are
+understood by `agent_runtime.tool` as they are.
 """
 
 from __future__ import annotations
