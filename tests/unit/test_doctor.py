@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from transformers import AutoModelForCausalLM
@@ -16,11 +17,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_tiny_model(tmp_path_factory.mktemp("doctor") / "model")
 
 
-def findings(model: Path, deployment: DeploymentConfig | None = None, **options: object) -> list[Finding]:
+def findings(model: Path, deployment: DeploymentConfig | None = None, **options: Any) -> list[Finding]:
     return list(
         examine(
             model, deployment=deployment, find_capabilities=lambda: Capabilities(num_threads=2), **options
-        )  # type: ignore[arg-type]  # passed through
+        )
     )
 
 
