@@ -22,9 +22,10 @@ from .labels import Labeller
 from .recipe import DataRecipe
 from .slim import slimmed
 
-LEAST_SIBLINGS = 3
-SIBLINGS_OF_A_TOOL = 2
-"""How many conversations one listing carries at most: more tools leave more to ask about."""
+LEAST_SIBLINGS = 2
+SIBLINGS_OF_A_TOOL = 1
+"""How many conversations one listing carries at most: more tools leave more to ask about, and have a longer
+listing to share. Beyond that, attention over the longer row costs what the listing would."""
 
 
 @dataclass(frozen=True, slots=True)
