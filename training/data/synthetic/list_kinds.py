@@ -1,10 +1,11 @@
-"""Lists of other kinds, data series, points and matrices."""
+"""Lists of other kinds, data series, points, matrices and free dictionaries."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
+from . import words as w
 from .draw import Draw
 from .kinds import Copy, Kind, Piece, Said, rebase
 from .number_kinds import read_range
@@ -90,3 +91,31 @@ def series_kind(draw: Draw, argument: str) -> Kind:
         return number, [Copy("", str(number))]
 
     return list_kind(Kind({"type": kind}, one), 3, 8)
+
+
+def dict_kind(draw: Draw, argument: str) -> Kind:
+    """A dictionary whose keys the request names: "with age 30 and city Oslo"."""
+    style = draw.random()
+    inner: dict[str, Any] = {"type": "integer" if style < 0.3 else "string"}
+    schema: dict[str, Any] = {"type": "object"}
+    if style < 0.6:
+        schema["additionalProperties"] = inner
+
+    def sample(d: Draw) -> Said:
+        value: dict[str, Any] = {}
+        link = d.pick((" ", " = ", ": ", " is "))
+        said: list[list[Piece]] = []
+        for key in d.sample(w.COLUMNS if d.chance(0.5) else w.NOUNS, d.between(1, 3)):
+            if style < 0.3 or style >= 0.6 and d.chance(0.4):
+                number = d.between(1, 900)
+                value[key] = number
+                said.append([f"{key}{link}", Copy(key, str(number))])
+            else:
+                text = d.pick(
+                    (d.pick(w.CITIES), d.pick(w.ADJECTIVES), d.pick(w.FIRST_NAMES), d.pick(w.COLORS))
+                )
+                value[key] = text
+                said.append([f"{key}{link}", Copy(key, text)])
+        return value, _join_items(said, " and ")
+
+    return Kind(schema, sample, draw.pick(("", "", "as key-value pairs")))

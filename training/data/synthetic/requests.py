@@ -202,7 +202,9 @@ def _values_first(
     named = say_named(
         draw, [(p, value_pieces(p, given[p.name], call)) for p in leading], draw.pick((0, 1, 1))
     )
-    named[0] = str(named[0]).removeprefix("with ")
+    start = next(at for at, piece in enumerate(named) if piece)
+    if isinstance(named[start], str):
+        named[start] = Fixed(named[start]).removeprefix("with ")
     before, after = draw.pick(_VALUES_FIRST)
     rest = {p.name: given[p.name] for p in parameters if p not in leading}
     goal = opening.before if after == ". " else decapitalise(opening.before)
