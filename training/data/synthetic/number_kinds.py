@@ -117,7 +117,7 @@ _WORDS = frozenset("feet foot in tons days cups grams".split())
 
 
 def _say_unit(draw: Draw, units: tuple[str, ...], *, is_one: bool) -> str:
-    if not units or draw.chance(0.35):
+    if not units or draw.chance(0.08 if units[0] not in _UNITS else 0.2):
         return ""
     unit = draw.pick(units)
     if unit == "%":
@@ -185,7 +185,7 @@ def number_kind(draw: Draw, argument: str) -> Kind:
             return d.pick(
                 ((0.5, ["half"]), (0.5, ["one half"]), (0.25, ["a quarter"] if low <= 0.25 else ["0.25"]))
             )
-        if d.chance(0.45) and high >= 5:
+        if d.chance(0.55) and high >= 5:
             return _sample_integer(d, max(1 if low >= 0 else int(low), int(low)), int(high), said_units)
         text = d.pick(_COMMON) if d.chance(0.15) else draw_decimal(d, low, high)
         if not low <= float(text) <= high:

@@ -73,7 +73,7 @@ def say_integer(draw: Draw, number: int) -> str:
         return number_words(number)
     if number >= 1_000_000 and number % 100_000 == 0 and roll < 0.35:
         return f"{number / 1_000_000:g}{draw.pick((' million', ' million', 'M'))}"
-    if number >= 1000 and not 1500 <= number <= 2100:  # those may be years
+    if number >= 1000 and not 1000 < number <= 2100:  # those may be years
         if roll < 0.35:
             return f"{number:,}"
         if number % 1000 == 0 and roll < 0.42:
@@ -87,7 +87,8 @@ def say_integer(draw: Draw, number: int) -> str:
 
 def draw_decimal(draw: Draw, low: float, high: float) -> str:
     """A decimal number as JSON text, with one to four digits after the point."""
-    places = 1 if draw.chance(0.5) else draw.between(2, 4 if high <= 10 else 3)
+    roll = draw.random()
+    places = 1 if roll < 0.55 else 2 if roll < 0.88 else draw.between(3, 4 if high <= 10 else 3)
     floor = max(low, 10.0**-places)
     number = floor * (high / floor) ** draw.random() if low >= 0 else low + (high - low) * draw.random()
     text = f"{number:.{places}f}"

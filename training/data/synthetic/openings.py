@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from .draw import Draw
 from .kinds import Piece, Said
-from .phrases import starts_relative, value_pieces
+from .phrases import starts_relative, starts_with_consonant, value_pieces
 from .tools import DrawnTool
 
 OPENERS = (
@@ -61,7 +61,9 @@ _QUESTION_WORDS = frozenset(
 _STATEMENT_WORDS = frozenset(
     "i i'm i'd i've i'll my we there it it's our someone you this one task ticket option don't".split()
 )
-_LAST_QUESTION = re.compile(r"[.,;] (?:what|how|where|any)\b[^.]*$", re.IGNORECASE)
+_LAST_QUESTION = re.compile(
+    r"[.,;:] (?:what|how|where|when|which|who|does|did|is|any)\b[^.]*$", re.IGNORECASE
+)
 _TO_ME = re.compile(r"\b(?:me|us|please)\b")
 _ORDERS = ("{Goal}.", "{Goal}", "Can you {goal}?", "Could you {goal}?", "Hey, {goal}.", "Would you {goal}?")
 _ASKING = ("Can you tell me: ", "Quick question: ", "Hey, ", "Tell me, ", "Question: ")
@@ -83,7 +85,7 @@ def open_request(
     """The wording of the goal, with or without values inside."""
     action = tool.action
     asks = [ask for ask in action.asks if allow_inside or "{" not in ask]
-    if asks and draw.chance(0.6):
+    if asks and draw.chance(0.6 if len(asks) < 2 else 0.75):
         opening = _open_with(draw, draw.pick(asks), tool, given, call)
         if opening is not None:
             return opening
@@ -132,6 +134,11 @@ def _open_with(draw: Draw, ask: str, tool: DrawnTool, given: dict[str, Said], ca
                 inside[-1] = _without_on(inside[-1])
             elif not inside:
                 parts[0] = _without_on(parts[0])
+        if not starts_with_consonant(value):
+            if inside and isinstance(inside[-1], str) and inside[-1].endswith(" a "):
+                inside[-1] = f"{inside[-1][:-1]}n "
+            elif not inside and parts[0].endswith(" a "):
+                parts[0] = f"{parts[0][:-1]}n "
         inside += [*value, rest]
     if is_whole and len(used) < len(given):
         return None

@@ -27,6 +27,14 @@ def starts_relative(pieces: list[Piece]) -> bool:
     return first.startswith(("today", "tomorrow", "yesterday", "in ", "the day after", "a week from"))
 
 
+def starts_with_consonant(pieces: list[Piece]) -> bool:
+    """Whether "a" may stand before what is said."""
+    text = "".join(piece if isinstance(piece, str) else piece.text for piece in pieces)
+    if text[:1].isdigit():
+        return not text.startswith(("8", "11 ", "18 ", "11-", "18-"))
+    return text[:1].lower() not in "aeio" and not text.lower().startswith(("un", "um", "ur"))
+
+
 def _phrase(draw: Draw, parameter: Parameter, pieces: list[Piece]) -> list[Piece] | None:
     """The value hung on by a phrase of its own, or None."""
     if not parameter.phrases:
@@ -36,8 +44,8 @@ def _phrase(draw: Draw, parameter: Parameter, pieces: list[Piece]) -> list[Piece
         before = ""
     elif isinstance(pieces[0], str) and pieces[0].startswith("in ") and starts_relative(pieces):
         pieces = [f"{pieces[0].removeprefix('in ')} from now", *pieces[1:]]
-    if isinstance(pieces[0], str) and before.endswith("a ") and pieces[0][:1] in "aeiou" and before != "a ":
-        before = before[:-1] + "n "
+    if before.endswith(" a ") and not starts_with_consonant(pieces):
+        before = f"{before[:-1]}n "
     return [before, *pieces, after]
 
 

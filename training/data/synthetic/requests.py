@@ -72,7 +72,22 @@ def choose_values(draw: Draw, tool: DrawnTool, *, optional_rate: float = 0.3) ->
             else:
                 given[parameter.name] = parameter.kind.sample(draw)
     _order_spans(tool, given)
+    lists = [name for name, said in given.items() if isinstance(said[0], list) and _is_flat(said[0])]
+    if len(lists) > 1:  # "a and b and c and d" would not tell where the first list ends
+        given.update((name, _bracketed(given[name])) for name in lists)
     return given
+
+
+def _is_flat(value: list[Any]) -> bool:
+    return not any(isinstance(item, (list, dict)) for item in value)
+
+
+def _bracketed(said: Said) -> Said:
+    """A list said in brackets."""
+    value, pieces = said
+    if isinstance(pieces[0], str) and pieces[0].startswith(("[", "(")):
+        return said
+    return value, ["[", *(", " if piece in (" and ", ", and ") else piece for piece in pieces), "]"]
 
 
 def _order_spans(tool: DrawnTool, given: dict[str, Said]) -> None:
@@ -88,7 +103,8 @@ def _order_spans(tool: DrawnTool, given: dict[str, Said]) -> None:
 
 def _is_after(value: Any, other: Any) -> bool:
     if isinstance(value, str) and isinstance(other, str):
-        return value[:4].isdigit() and other[:4].isdigit() and value > other
+        is_comparable = value[:4].isdigit() and other[:4].isdigit() or value[2:3] == other[2:3] == ":"
+        return is_comparable and value > other
     return isinstance(value, (int, float)) and isinstance(other, (int, float)) and value > other
 
 
@@ -187,7 +203,6 @@ _VALUES_FIRST = (
     ("Assume ", ". "),
     ("Suppose we have ", ". "),
     ("Here is what I know: ", ". "),
-    ("Take ", " and "),
 )
 
 
@@ -208,9 +223,6 @@ def _values_first(
     before, after = draw.pick(_VALUES_FIRST)
     rest = {p.name: given[p.name] for p in parameters if p not in leading}
     goal = opening.before if after == ". " else decapitalise(opening.before)
-    if after == " and " and opening.after == "?":
-        after = ". "
-        goal = opening.before
     return [before, *named, after, *goal, *say_values(draw, tool, rest, call), opening.after]
 
 

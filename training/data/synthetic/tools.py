@@ -250,13 +250,23 @@ def _default_of(rule: ParameterRule, kind: Kind) -> tuple[Any, bool]:
 
 
 def draw_parameter(
-    draw: Draw, rule: ParameterRule, style: str, subject: str, *, is_arbitrary: bool, says_units: bool = True
+    draw: Draw,
+    rule: ParameterRule,
+    style: str,
+    subject: str,
+    *,
+    is_arbitrary: bool,
+    says_units: bool = True,
+    variant: int | None = None,
 ) -> Parameter:
-    """One parameter from its rule."""
+    """One parameter from its rule; the names of one variant go together (a and b, num1 and num2)."""
     argument = rule.argument
     if not says_units and rule.kind in ("int", "num"):  # "10 cm" would also fill the tool's own `unit`
         argument = "/".join(argument.split("/")[:2])
-    chosen = rule.names[0] if draw.chance(0.5) else draw.pick(rule.names)
+    if variant is not None and variant < len(rule.names) and draw.chance(0.85):
+        chosen = rule.names[variant]
+    else:
+        chosen = rule.names[0] if draw.chance(0.5) else draw.pick(rule.names)
     if rule.kind == "percent" and not argument:
         argument = chosen  # a rate is a fraction, a percentage is not
     kind = draw_kind(draw, rule.kind, argument)
@@ -301,12 +311,19 @@ def draw_tool(draw: Draw, action: Action, *, verb: str | None = None) -> DrawnTo
     if draw.chance(0.15):
         rules = draw.shuffled(rules)
     kinds = [rule.kind for rule in rules]
+    variant = 0 if draw.chance(0.45) else draw.between(0, 2)
     says_units = not any("unit" in name for rule in rules for name in rule.names)
     parameters: list[Parameter] = []
     seen: set[str] = set()
     for rule in rules:
         parameter = draw_parameter(
-            draw, rule, style, subject, is_arbitrary=has_arbitrary_parameters, says_units=says_units
+            draw,
+            rule,
+            style,
+            subject,
+            is_arbitrary=has_arbitrary_parameters,
+            says_units=says_units,
+            variant=variant,
         )
         while parameter.name in seen:
             parameter.name = f"{parameter.name}_{len(seen)}"
