@@ -36,7 +36,7 @@ from .texts import (
     title_text,
     url,
 )
-from .time_kinds import date_kind, datetime_kind, duration_kind, time_kind
+from .time_kinds import date_kind, datetime_kind, duration_kind, month_kind, time_kind
 
 
 def _identifier(draw: Draw, argument: str) -> Kind:
@@ -203,6 +203,7 @@ _WRITTEN: dict[str, Callable[[Draw, str], Kind]] = {
     "flag": flag_kind,
     "enum": enum_kind,
     "date": date_kind,
+    "month": month_kind,
     "time": time_kind,
     "datetime": datetime_kind,
     "dur": duration_kind,

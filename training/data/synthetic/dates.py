@@ -9,6 +9,8 @@ from .numbers import number_words, ordinal
 
 MONTHS = ("January February March April May June July August September October November December").split()
 
+WEEKDAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
+
 DATE_FORMATS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("%Y-%m-%d", ("YYYY-MM-DD", "yyyy-mm-dd", "%Y-%m-%d", "ISO 8601 (YYYY-MM-DD)", "YYYY-MM-DD")),
     ("%Y-%m-%d", ("YYYY-MM-DD",)),
@@ -46,8 +48,13 @@ def _relative_date(draw: Draw, today: date) -> tuple[date, str]:
         days = draw.between(2, 9)
         count = number_words(days) if draw.chance(0.5) else str(days)
         return today + timedelta(days=days), f"in {count} days"
-    if roll < 0.9:
+    if roll < 0.88:
         return today + timedelta(days=7), draw.pick(("a week from today", "in a week"))
+    if roll < 0.92:  # the listing states the date alone, so the request tells the weekday
+        days = draw.between(1, 6)
+        day = today + timedelta(days=days)
+        which = draw.pick(("this coming", "this", "the coming"))
+        return day, f"{which} {WEEKDAYS[day.weekday()]} (it's {WEEKDAYS[today.weekday()]} today)"
     day = today + timedelta(days=draw.between(1, 200))
     if day.year != today.year:
         day = today
@@ -66,8 +73,19 @@ def say_date(draw: Draw, day: date) -> str:
     """A full date in one of many spellings, never an ambiguous one."""
     month = MONTHS[day.month - 1]
     roll = draw.random()
-    if roll < 0.22:
+    if roll < 0.18:
         return f"{month} {day.day}, {day.year}"
+    if roll < 0.22:
+        return draw.pick(
+            (
+                f"{month}.{day.day}, {day.year}",
+                f"{month[:3]}. {day.day}, {day.year}",
+                f"{WEEKDAYS[day.weekday()]}, {month} {day.day}, {day.year}",
+                f"{month} {day.day},{day.year}",
+                f"{day.day} {month}, {day.year}",
+                f"{day.year}.{day.month:02d}.{day.day:02d}",
+            )
+        )
     if roll < 0.36:
         return f"{day.day} {month} {day.year}"
     if roll < 0.56:

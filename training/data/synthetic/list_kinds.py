@@ -21,6 +21,9 @@ def _join_items(pieces: list[list[Piece]], last: str) -> list[Piece]:
     return joined
 
 
+_QUOTE_SIGNS = ("'", '"', "“", "`")
+
+
 def list_kind(item: Kind, low: int, high: int, *, is_bracketed: bool = False) -> Kind:
     """A list of another kind."""
 
@@ -36,6 +39,12 @@ def list_kind(item: Kind, low: int, high: int, *, is_bracketed: bool = False) ->
         if item.schema["type"] == "array":
             said = [inner if inner[0] in ("[", "(") else ["[", *inner, "]"] for inner in said]
             return values, ["[", *_join_items(said, ", "), "]"]
+        is_text = item.schema["type"] == "string"
+        if is_text and draw.chance(0.2) and all(pieces[0] not in _QUOTE_SIGNS for pieces in said):
+            sign = draw.pick(("'", "'", '"'))
+            said = [[sign, *pieces, sign] for pieces in said]
+            if draw.chance(0.3):
+                return values, ["[", *_join_items(said, ", "), "]"]
         if is_bracketed or item.schema["type"] in ("integer", "number") and draw.chance(0.45):
             return values, ["[", *_join_items(said, ", "), "]"]
         return values, _join_items(

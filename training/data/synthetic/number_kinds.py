@@ -181,10 +181,9 @@ def number_kind(draw: Draw, argument: str) -> Kind:
             converted = _convert(d, low, high, larger)
             if converted is not None:
                 return converted
-        if low <= 0.5 <= high and not said_units and d.chance(0.03):
-            return d.pick(
-                ((0.5, ["half"]), (0.5, ["one half"]), (0.25, ["a quarter"] if low <= 0.25 else ["0.25"]))
-            )
+        if low <= 0.25 and high >= 0.5 and not said_units and d.chance(0.03):
+            value, words = d.pick(((0.5, "half"), (0.5, "one half"), (0.25, "a quarter")))
+            return value, [words]
         if d.chance(0.55) and high >= 5:
             return _sample_integer(d, max(1 if low >= 0 else int(low), int(low)), int(high), said_units)
         text = d.pick(_COMMON) if d.chance(0.15) else draw_decimal(d, low, high)

@@ -98,7 +98,7 @@ def draw_decimal(draw: Draw, low: float, high: float) -> str:
     return text if low <= float(text) <= high else f"{low:.{places}f}"
 
 
-def draw_scientific(draw: Draw, low: int, high: int) -> tuple[float, str]:
+def draw_scientific(draw: Draw, low: int, high: int) -> tuple[float | int, str]:
     """A number with a power of ten between the bounds, and how it is written."""
     exponent = draw.between(low, high)
     mantissa = draw.pick(
@@ -114,4 +114,5 @@ def draw_scientific(draw: Draw, low: int, high: int) -> tuple[float, str]:
         said = f"{mantissa}E{exponent}"
     else:
         said = text
-    return float(text), said
+    value = float(text)
+    return int(value) if value.is_integer() and value < 1e15 else value, said

@@ -152,6 +152,7 @@ def say_request(draw: Draw, tool: DrawnTool, given: dict[str, Said], call: int =
         pieces = _as_listing(draw, tool, opening, rest, call)
     if draw.chance(0.3):
         pieces = _without_last_quotes(pieces)
+    pieces = _ended(draw, pieces, opening.is_whole)
     roll = draw.random()
     if roll < 0.03:
         return [questions.story(draw), " ", *pieces]
@@ -174,6 +175,30 @@ def say_request(draw: Draw, tool: DrawnTool, given: dict[str, Said], call: int =
             ),
         ]
     return pieces
+
+
+_TAILS = (
+    " for me",
+    " please",
+    ", please",
+    " right now",
+    " at the moment",
+    " now",
+    " if possible",
+    " as soon as you can",
+)
+
+
+def _ended(draw: Draw, pieces: list[Piece], is_whole: bool) -> list[Piece]:
+    """The end of the request: no second dot after "Ltd.", and at times some words behind the last value."""
+    if len(pieces) < 2 or pieces[-1] not in (".", "?", ""):
+        return pieces
+    last = pieces[-2]
+    if not isinstance(last, Copy):
+        return pieces
+    if not is_whole and draw.chance(0.07):
+        return [*pieces[:-1], draw.pick(_TAILS), pieces[-1]]
+    return pieces[:-1] if pieces[-1] == "." and last.text.endswith((".", "!", "?")) else pieces
 
 
 def _without_last_quotes(pieces: list[Piece]) -> list[Piece]:

@@ -18,6 +18,16 @@ def person(draw: Draw) -> str:
         return draw.pick(w.FIRST_NAMES)
     if roll < 0.36:
         return draw.pick(w.UNICODE_NAMES)
+    if roll < 0.39:
+        initial = draw.pick("ABCDEFGHJKLMNPRSTW")
+        return draw.pick(
+            (
+                f"Dr. {draw.pick(w.LAST_NAMES)}",
+                f"{initial}. {draw.pick(w.LAST_NAMES)}",
+                f"{draw.pick(w.FIRST_NAMES)} {initial}. {draw.pick(w.LAST_NAMES)}",
+                f"{draw.pick(w.FIRST_NAMES)} {draw.pick(w.LAST_NAMES)} Jr.",
+            )
+        )
     if roll < 0.5:
         return f"{draw.pick(w.FIRST_NAMES)} {pseudo_word(draw).title()}"
     return f"{draw.pick(w.FIRST_NAMES)} {draw.pick(w.LAST_NAMES)}"

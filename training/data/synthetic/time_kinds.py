@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
-from .dates import DATE_FORMATS, draw_clock, draw_date, draw_duration, say_time
+from .dates import DATE_FORMATS, MONTHS, draw_clock, draw_date, draw_duration, say_time
 from .draw import Draw
 from .kinds import STRING, Copy, Kind, Said, text_copy
 
@@ -29,6 +30,28 @@ def date_kind(draw: Draw, _: str) -> Kind:
         return value, [Copy("", text) if text == value else text]
 
     return Kind(schema, sample, hint, ("on {}", "for {}"), needs_today=True)
+
+
+def month_kind(draw: Draw, _: str) -> Kind:
+    """A month of a year."""
+    form, hint = draw.pick(
+        (
+            ("%Y-%m", "in YYYY-MM format"),
+            ("%Y-%m", "as YYYY-MM, e.g. 2023-04"),
+            ("%m/%Y", "in MM/YYYY format"),
+            ("%m-%Y", "MM-YYYY"),
+            ("%B %Y", "month and year, e.g. April 2023"),
+        )
+    )
+
+    def sample(d: Draw) -> Said:
+        year, month = d.between(1990, 2030), d.between(1, 12)
+        value = date(year, month, 1).strftime(form)
+        name = MONTHS[month - 1]
+        text = d.pick((f"{name} {year}", f"{name} {year}", f"{name} of {year}", f"{name[:3]} {year}", value))
+        return value, [Copy("", text) if text == value else text]
+
+    return Kind(STRING, sample, hint, ("in {}", "for {}"))
 
 
 def time_kind(draw: Draw, _: str) -> Kind:

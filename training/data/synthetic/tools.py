@@ -28,6 +28,8 @@ class Parameter:
     phrases: tuple[str, ...] = ()
     rule_name: str = ""
     """The parameter's name in the grammar: wordings refer to it."""
+    null: str = ""
+    """How the schema allows null: not at all, in `type`, or as a union."""
     said_label: str = ""
     """What requests call it: its label, or another word for it."""
 
@@ -47,6 +49,10 @@ class DrawnTool:
         properties: dict[str, Any] = {}
         for parameter in self.parameters:
             schema = dict(parameter.kind.schema)
+            if parameter.null == "type":
+                schema["type"] = [schema["type"], "null"]
+            elif parameter.null == "union":
+                schema = {"anyOf": [schema, {"type": "null"}]}
             if parameter.description:
                 schema["description"] = parameter.description
             if parameter.has_default:
@@ -284,6 +290,7 @@ def draw_parameter(
     if len(rule.names) > 1 and draw.chance(0.2):
         said = max(humanise(draw.pick(rule.names)), label if len(label) < 3 else "", key=len)
     shows_default = has_default and draw.chance(0.55)
+    is_nullable = not rule.is_required and "enum" not in kind.schema and draw.chance(0.07)
     return Parameter(
         name,
         label,
@@ -294,6 +301,7 @@ def draw_parameter(
         shows_default,
         phrases,
         rule.names[0],
+        draw.pick(("type", "union")) if is_nullable else "",
         said,
     )
 
