@@ -1,4 +1,4 @@
-"""A reply that must be JSON of a schema, made with what the runtime has: a tool whose arguments are the reply.
+"""A reply that must be JSON of a schema: a tool whose arguments are the reply.
 
 The reply is offered as one more tool and a call is required, so every guarantee of a call (valid by
 construction, confidence and evidence of every value) holds for the reply as well. `settle` turns the call
@@ -96,7 +96,11 @@ class StructuredReply:
         return cls.of_schema({"type": "object"}, taken=taken)
 
     def offer(
-        self, tools: Iterable[Tool] = (), choice: ToolChoice | None = None, *, parallel_tool_calls: bool = True
+        self,
+        tools: Iterable[Tool] = (),
+        choice: ToolChoice | None = None,
+        *,
+        parallel_tool_calls: bool = True,
     ) -> Offer:
         """What a turn is asked for, so that it ends in this reply or in calls of real tools.
 

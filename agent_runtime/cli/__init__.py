@@ -1,4 +1,4 @@
-"""The command line `smolcall`: ask, chat, call, doctor, demo.
+"""The command line `smolcall`: ask, chat, call, doctor, serve, demo.
 
 `arguments.py` says what may be typed, `tools_argument.py` what `--tools` means, `screen.py` what is shown.
 Answers go to stdout, what happens on the way to stderr.

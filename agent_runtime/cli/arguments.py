@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, get_args
 
 from ..config import DeploymentConfig, Fill, revised, values_from_env, values_from_pairs
+from .serve import add_serve_options
 
 EXAMPLES = """\
 examples:
@@ -16,6 +17,7 @@ examples:
   smolcall call "Book a table for four" --tools tools.json --set temperature=0.7
   smolcall chat --tools mypackage.tools:search
   smolcall doctor --model HuggingFaceTB/SmolLM3-3B --deployment gpu.yaml
+  smolcall serve --port 8000
 
 exit status: 0 done, 1 it failed on the way, 2 it was asked for wrongly, 130 interrupted
 """
@@ -53,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_chat(commands)
     _add_call(commands)
     _add_doctor(commands)
+    add_serve_options(_command(commands, "serve", "answer OpenAI clients over HTTP, and a chat page"))
     _add_demo(commands)
     return parser
 

@@ -24,6 +24,7 @@ from .arguments import deployment_of, read_arguments
 from .chat import chat
 from .doctor_report import report
 from .screen import Screen, as_json, visible
+from .serve import serve_command
 from .tools_argument import read_tools
 
 DONE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
@@ -41,7 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         answers.print(f"smolcall {__version__}")
         return DONE
     if arguments.command is None:
-        progress.print("smolcall: what shall be done? ask, chat, call, doctor or demo; --help tells more")
+        progress.print(
+            "smolcall: what shall be done? ask, chat, call, doctor, serve or demo; --help tells more"
+        )
         return MISUSED
     _quieten()
     # Before torch starts its threads: they then sleep between products instead of taking the cores from
@@ -143,11 +146,18 @@ def _demo(arguments: argparse.Namespace, answers: Console, progress: Console) ->
     return DONE
 
 
+def _serve(arguments: argparse.Namespace, answers: Console, progress: Console) -> int:
+    runtime = _load(arguments, _deployment(arguments))
+    serve_command(arguments, runtime, _tools(arguments), progress)
+    return DONE
+
+
 _COMMANDS: dict[str, Callable[[argparse.Namespace, Console, Console], int]] = {
     "ask": _ask,
     "call": _call,
     "chat": _chat,
     "doctor": _doctor,
+    "serve": _serve,
     "demo": _demo,
 }
 
