@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from .refusal import Refusal
+from .refusal import HEADERS, Refusal
 
 
 class ClientGone(Exception):
@@ -31,6 +31,7 @@ class EventStream:
         request[STREAM] = self
         self.response = web.StreamResponse(
             headers={
+                **HEADERS,
                 "Content-Type": "text/event-stream; charset=utf-8",
                 "Cache-Control": "no-store",
                 "X-Accel-Buffering": "no",

@@ -21,7 +21,7 @@ from .config import LOOPBACK_NAMES, ServerConfig
 from .event_stream import STREAM, ClientGone, EventStream
 from .metrics import Metrics
 from .rate_limit import RateLimit
-from .refusal import Refusal, closing, overloaded
+from .refusal import HEADERS, Refusal, closing, overloaded
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +29,6 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 CLIENT_GONE = 499
 """Noted for a request whose client went away; nobody is left to be told a status."""
-
-_HEADERS = {"Server": "smolcall", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
 
 
 class Gate:
@@ -121,7 +119,7 @@ class Gate:
         """Send the answer within its time; aiohttp itself would wait for a client that reads nothing."""
         if not response.prepared:
             response.headers.setdefault("X-Request-Id", request_id)
-            response.headers.update(_HEADERS)
+            response.headers.update(HEADERS)
             if self.is_closing or response.status in (408, 413):
                 response.force_close()
         try:
@@ -227,7 +225,7 @@ def _refusal_of_http(error: web.HTTPException, request: web.Request) -> Refusal:
         case web.HTTPNotFound():
             return Refusal(
                 404,
-                "there is nothing here: ask for /v1/chat/completions, /v1/models, /health, /ready or /metrics",
+                "nothing is here: ask for /v1/chat/completions, /v1/models, /health, /ready or /metrics",
                 code="unknown_url",
             )
         case _:

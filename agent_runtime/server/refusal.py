@@ -20,6 +20,9 @@ from ..errors import (
     ToolChoiceError,
 )
 
+HEADERS = {"Server": "smolcall", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+"""Every answer carries them."""
+
 NO_RETRY = {"x-should-retry": "false"}
 """Tells OpenAI's clients not to send the same request again by themselves."""
 

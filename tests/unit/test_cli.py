@@ -67,7 +67,7 @@ SHORT = ("--set", "max_tokens=8")
         pytest.param(
             ["call", "Hi", "--tool-choice", "calc", "--model", "x"], "tool_choice='calc'", id="choice"
         ),
-        pytest.param([], "ask, chat, call, doctor or demo", id="nothing"),
+        pytest.param([], "ask, chat, call, doctor, serve or demo", id="nothing"),
     ],
 )
 def test_wrong_use_is_one_readable_line_and_status_2(
