@@ -38,14 +38,9 @@ def draw_integer(draw: Draw, low: int, high: int) -> int:
     floor = max(low, 1)
     number = int(floor * (high / floor) ** draw.random())
     roundness = draw.random()
-    if number > 1_000_000 and roundness < 0.5:
-        number = number // 100_000 * 100_000
-    elif number > 5000 and roundness < 0.25:
-        number = number // 1000 * 1000
-    elif number > 1000 and roundness < 0.4:
-        number = number // 100 * 100
-    elif number > 100 and roundness < 0.4:
-        number = number // 10 * 10
+    if number > 20 and roundness < 0.6:  # people say 5000 and 12,000 far more often than 5,283
+        unit = 10 ** (len(str(number)) - (1 if roundness < 0.3 else 2))
+        number = number // unit * unit
     return min(max(number, low), high)
 
 
