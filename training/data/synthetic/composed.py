@@ -11,6 +11,7 @@ import hashlib
 from . import words as w
 from .draw import Draw
 from .grammar import Action, ParameterRule
+from .lookups import lookup_action, sibling_lookups
 
 
 def _flag_rule(draw: Draw, name: str) -> tuple[str, str]:
@@ -257,6 +258,8 @@ def _cluster(draw: Draw) -> list[ParameterRule]:
 
 def composed_action(draw: Draw, *, domain: str | None = None, thing: str | None = None) -> Action:
     """A random action; `thing` makes a near miss of an action about the same thing."""
+    if domain is None and thing is None and draw.chance(0.3):
+        return lookup_action(draw)
     family = "do"
     verb = draw.pick(w.VERBS)
     roll = draw.random()
@@ -317,7 +320,9 @@ _TELLING = frozenset(
 
 def near_misses(draw: Draw, action: Action, count: int) -> list[Action]:
     """Actions that differ from a composed one by the verb, or by the thing."""
-    found = []
+    found = sibling_lookups(draw, action, count)
+    if found:
+        return found
     for _ in range(count):
         if draw.chance(0.6):
             other = composed_action(draw, domain=action.domain, thing=action.object)
