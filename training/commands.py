@@ -19,6 +19,7 @@ from .free_decoding import evaluate_freely
 from .recipe import BackboneRecipe, Preset, TokenizerRecipe, read_recipe
 from .recipes import backbone_preset, decayed_from, tokenizer_preset, train_backbone, train_tokenizer_recipe
 from .recipes.embedded import train_embedded
+from .recipes.tokenizer import conversation_length
 from .report import evaluation_tables, write_evaluation_report, write_training_report
 from .tracking import tracker
 
@@ -79,7 +80,8 @@ def _add_tokenizer(commands: argparse._SubParsersAction[argparse.ArgumentParser]
 def _run_tokenizer(parsed: argparse.Namespace) -> None:
     recipe = read_recipe(tokenizer_preset(parsed.preset), file=parsed.recipe, changes=tuple(parsed.set))
     folder = train_tokenizer_recipe(recipe)
-    say(f"tokenizer saved in {folder}")
+    read, replied = conversation_length(folder)
+    say(f"tokenizer saved in {folder}: a held-out conversation has {read:.1f} tokens, its replies {replied:.1f}")
 
 
 def _add_backbone(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -7,15 +7,16 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from agent_runtime.prompt import signature_lines
+from agent_runtime.prompt import PromptFormat, signature_lines
 from agent_runtime.prompt.schema_order import ordered_arguments
 from agent_runtime.scaffold.canonical import CALL_CLOSE, CALL_OPEN, canonical_call
 
 from ..conversations import conversation
 from ..data import Example, synthetic_examples
 from ..data.public import load_public
-from ..recipe import Preset, TokenizerRecipe
-from ..tokenizer import save_tokenizer, train_tokenizer
+from ..labels import Labeller
+from ..recipe import DataRecipe, Preset, TokenizerRecipe
+from ..tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
 
 _TAGS = re.compile(f"{re.escape(CALL_OPEN)}|{re.escape(CALL_CLOSE)}")
 
@@ -38,6 +39,18 @@ def train_tokenizer_recipe(recipe: TokenizerRecipe) -> Path:
     folder = Path(recipe.output)
     save_tokenizer(tokenizer, folder)
     return folder
+
+
+def conversation_length(folder: Path, *, num_examples: int = 500) -> tuple[float, float]:
+    """Mean tokens of a held-out composed conversation, and of the replies in it."""
+    labeller = Labeller(load_tokenizer(folder), PromptFormat.compact(), DataRecipe())
+    num_read = num_replied = 0
+    for example in islice(synthetic_examples(1, split="dev"), num_examples):
+        messages, tools, date = conversation(example)
+        weights = labeller.label(messages, tools, date=date).weights
+        num_read += len(weights)
+        num_replied += sum(weight >= 0.5 for weight in weights)
+    return num_read / num_examples, num_replied / num_examples
 
 
 def _public(recipe: TokenizerRecipe) -> Iterator[Example]:
