@@ -50,7 +50,7 @@ def enum_kind(draw: Draw, argument: str) -> Kind:
     def sample(d: Draw) -> Said:
         number = int(d.random() * len(options))
         value, said = values[number], options[number][1]
-        if said and d.chance(0.6):
+        if said and d.chance(0.68):
             return value, [d.pick(said)]
         plain = options[number][0]
         if value == plain and ("_" not in plain or d.chance(0.2)):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from .draw import Draw
 from .families import families_of, say_family
 from .kinds import Copy, Fixed, Piece, Said
@@ -21,10 +23,14 @@ def value_pieces(parameter: Parameter, said: Said, call: int) -> list[Piece]:
     ]
 
 
+_RELATIVE = ("today", "tomorrow", "yesterday", "the day after", "a week from", "this ", "the coming ")
+_IN_DAYS = re.compile(r"in (?:\w+ days|a week)")
+
+
 def starts_relative(pieces: list[Piece]) -> bool:
     """Whether what is said is a date such as "tomorrow": it takes no preposition."""
     first = pieces[0] if isinstance(pieces[0], str) else pieces[0].text
-    return first.startswith(("today", "tomorrow", "yesterday", "in ", "the day after", "a week from"))
+    return first.startswith(_RELATIVE) or _IN_DAYS.match(first) is not None
 
 
 def starts_with_consonant(pieces: list[Piece]) -> bool:
@@ -35,11 +41,13 @@ def starts_with_consonant(pieces: list[Piece]) -> bool:
     return text[:1].lower() not in "aeio" and not text.lower().startswith(("un", "um", "ur"))
 
 
-def _phrase(draw: Draw, parameter: Parameter, pieces: list[Piece]) -> list[Piece] | None:
-    """The value hung on by a phrase of its own, or None."""
+def _phrase(draw: Draw, parameter: Parameter, pieces: list[Piece], *, is_first: bool) -> list[Piece] | None:
+    """The value hung on by a phrase of its own, or None; "and ..." needs something before it."""
     if not parameter.phrases:
         return None
     before, _, after = draw.pick(parameter.phrases).partition("{}")
+    if before.startswith("and ") and is_first:
+        return None
     if before in ("on ", "for ", "leaving on ") and starts_relative(pieces):
         before = ""
     elif isinstance(pieces[0], str) and pieces[0].startswith("in ") and starts_relative(pieces):
@@ -195,7 +203,7 @@ def say_values(
     late: list[list[Piece]] = []
     for parameter in parameters:
         pieces = value_pieces(parameter, given[parameter.name], call)
-        phrase = _phrase(draw, parameter, pieces) if draw.chance(0.93) else None
+        phrase = _phrase(draw, parameter, pieces, is_first=not said) if draw.chance(0.93) else None
         if phrase is None:
             if parameter.kind.is_self_explaining:
                 phrase = pieces
@@ -224,7 +232,7 @@ def join_items(draw: Draw, items: list[list[Piece]]) -> list[Piece]:
 
 def hang(draw: Draw, parameter: Parameter, pieces: list[Piece], count: int) -> list[Piece]:
     """Several values of one parameter hung onto a goal."""
-    phrase = _phrase(draw, parameter, pieces)
+    phrase = _phrase(draw, parameter, pieces, is_first=True)
     if phrase is None:
         label = plural(parameter.said_label)
         phrase = draw.pick(

@@ -177,16 +177,8 @@ def say_request(draw: Draw, tool: DrawnTool, given: dict[str, Said], call: int =
     return pieces
 
 
-_TAILS = (
-    " for me",
-    " please",
-    ", please",
-    " right now",
-    " at the moment",
-    " now",
-    " if possible",
-    " as soon as you can",
-)
+_TAILS = (" for me", " please", ", please", " if possible")
+_QUESTION_TAILS = (*_TAILS, " right now", " at the moment", " now", " these days")
 
 
 def _ended(draw: Draw, pieces: list[Piece], is_whole: bool) -> list[Piece]:
@@ -196,8 +188,10 @@ def _ended(draw: Draw, pieces: list[Piece], is_whole: bool) -> list[Piece]:
     last = pieces[-2]
     if not isinstance(last, Copy):
         return pieces
-    if not is_whole and draw.chance(0.07):
-        return [*pieces[:-1], draw.pick(_TAILS), pieces[-1]]
+    is_one_sentence = not any(isinstance(piece, str) and ". " in piece for piece in pieces)
+    if not is_whole and is_one_sentence and draw.chance(0.08):
+        tails = _QUESTION_TAILS if pieces[-1] == "?" else _TAILS
+        return [*pieces[:-1], draw.pick(tails), pieces[-1]]
     return pieces[:-1] if pieces[-1] == "." and last.text.endswith((".", "!", "?")) else pieces
 
 
