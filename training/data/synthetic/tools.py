@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -351,15 +352,42 @@ def draw_tool(draw: Draw, action: Action, *, verb: str | None = None) -> DrawnTo
 
 
 _ASKED = ("calc", "get", "search")
+_SYNONYMS = {
+    verb: group[0]
+    for group in (
+        ("create", "make", "add", "open", "set up", "insert", "register", "generate", "write", "draft"),
+        ("delete", "remove", "erase", "cancel", "terminate", "call off"),
+        ("change", "edit", "update", "modify", "set", "adjust"),
+        ("get", "show", "fetch", "read", "look up", "find", "list", "check", "search", "track", "select"),
+        ("book", "reserve", "order", "buy", "purchase"),
+        ("move", "transfer", "send"),
+    )
+    for verb in group
+}
+
+
+@lru_cache(maxsize=1 << 13)
+def _ways_to_ask(action: Action) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+    """What an action is about, its verbs by meaning, and its wordings without the values in them."""
+    asks = frozenset(_HOLE.sub("{}", ask.lower()) for ask in action.asks)
+    verbs = frozenset(_SYNONYMS.get(verb, verb) for verb in action.verbs)
+    return frozenset((action.object, *action.said_objects)), verbs, asks
+
+
+_HOLE = re.compile(r"\{\w+\}")
 
 
 @lru_cache(maxsize=1 << 15)
 def is_confusable(action: Action, other: Action) -> bool:
-    """Whether a request for one could as well mean the other: the same thing by the same sort of verb."""
-    if not {action.object, *action.said_objects} & {other.object, *other.said_objects}:
+    """Whether a request for one could as well mean the other: said alike, or the same sort of verb and thing."""
+    things, verbs, asks = _ways_to_ask(action)
+    other_things, other_verbs, other_asks = _ways_to_ask(other)
+    if asks & other_asks:
+        return True
+    if not things & other_things:
         return False
     are_asked = action.family in _ASKED and other.family in _ASKED
-    return are_asked or bool(set(action.verbs) & set(other.verbs))
+    return are_asked or bool(verbs & other_verbs)
 
 
 def shares_words(action: Action, other: Action) -> bool:
