@@ -81,7 +81,8 @@ def _run_tokenizer(parsed: argparse.Namespace) -> None:
     recipe = read_recipe(tokenizer_preset(parsed.preset), file=parsed.recipe, changes=tuple(parsed.set))
     folder = train_tokenizer_recipe(recipe)
     read, replied = conversation_length(folder)
-    say(f"tokenizer saved in {folder}: a held-out conversation has {read:.1f} tokens, its replies {replied:.1f}")
+    say(f"tokenizer saved in {folder}")
+    say(f"a held-out conversation has {read:.1f} tokens, the replies in it {replied:.1f}")
 
 
 def _add_backbone(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
