@@ -20,8 +20,10 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from agent_runtime.evaluation import Share
+
 from .recipe import BackboneRecipe
-from .scores import Outcome, Share
+from .scores import Outcome
 
 _SPARKS = "▁▂▃▄▅▆▇█"
 _SPARK_WIDTH = 60

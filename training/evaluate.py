@@ -2,7 +2,8 @@
 
     python -m training evaluate --model FOLDER --data synthetic --data bfcl:/path/to/questions --limit 200
 
-What is counted is scores.py; BFCL's match rules are bfcl.py; how the result is shown is report.py.
+What is counted is scores.py; how the result is shown is report.py; BFCL's files and match rules are those of
+agent_runtime/evaluation/bfcl.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ import jsonschema
 
 from agent_runtime import AgentRuntime, DeploymentConfig
 from agent_runtime.errors import AgentRuntimeError, ConfigError
+from agent_runtime.evaluation import bfcl
+from agent_runtime.evaluation.bfcl import Call
 from agent_runtime.messages import Turn
 
-from . import bfcl
-from .bfcl import Call
 from .data import Example, synthetic_examples
 from .data.readers import read_file
 from .scores import Outcome, is_same_calls

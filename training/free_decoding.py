@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from agent_runtime.evaluation.bfcl import Call
 from agent_runtime.messages import read_messages
 from agent_runtime.prompt import PromptFormat, parse_reply, render_prompt
 
-from .bfcl import Call
 from .conversations import offered_tools
 from .evaluate import Case, are_valid
 from .scores import Outcome

@@ -14,8 +14,10 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 
+from agent_runtime.evaluation import Share, wilson
+
 from .recipe import METRICS_FILE, RECIPE_FILE, BackboneRecipe
-from .scores import Outcome, Scores, Share, grouped, wilson
+from .scores import Outcome, Scores, grouped
 
 _BLUE, _ORANGE, _GREY = "#2a6f97", "#e07a2f", "#8a8f98"
 

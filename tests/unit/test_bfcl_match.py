@@ -8,8 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent_runtime.evaluation.bfcl import (
+    OMITTED,
+    Call,
+    Question,
+    as_tool,
+    categories,
+    folded,
+    is_match,
+    read_questions,
+)
 from tests.shared_data import shared
-from training.bfcl import OMITTED, Call, Question, as_tool, categories, folded, is_match, read_questions
 
 
 def function(
@@ -24,11 +33,14 @@ def function(
 
 
 def question(
-    *functions: dict[str, Any], expected: list[dict[str, Any]] | None, is_call_expected: bool = True
+    *functions: dict[str, Any],
+    expected: list[dict[str, Any]] | None,
+    is_call_expected: bool = True,
+    category: str = "simple_python",
 ) -> Question:
     return Question(
         id="q",
-        category="simple_python",
+        category=category,
         messages=({"role": "user", "content": "?"},),
         tools=tuple(map(as_tool, functions)),
         functions=functions,
@@ -77,7 +89,8 @@ def test_value_among_the_listed_ones_is_right(kind: Any, value: Any, listed: lis
         ("string", 5, ["5"]),
         ("array", [2, 1], [[1, 2]]),
         ("array", [1], [[1, 2]]),
-        ("array", [True], [[1]]),
+        ({"type": "array", "items": {"type": "integer"}}, [True], [[1]]),
+        ({"type": "array", "items": {"type": "float"}}, [1], [[1.5]]),
         ("dict", {"a": 3}, [{"a": [1, 2]}]),
         ("dict", {}, [{"a": [1, 2]}]),
         ("dict", {"a": 1, "z": 1}, [{"a": [1]}]),
@@ -107,14 +120,14 @@ def test_unexpected_argument_is_wrong() -> None:
 
 
 def test_another_function_is_wrong() -> None:
-    asked = question(function("f"), function("g"), expected=[{"f": {}}])
+    asked = question(function("f"), function("g"), expected=[{"f": {}}], category="multiple")
     assert not is_match([Call("g", {})], asked)
     assert is_match([Call("f", {})], asked)
 
 
 def test_parallel_calls_match_in_any_order() -> None:
     described = function(x="integer")
-    asked = question(described, expected=[{"book": {"x": [1]}}, {"book": {"x": [2]}}])
+    asked = question(described, expected=[{"book": {"x": [1]}}, {"book": {"x": [2]}}], category="parallel")
     one, two = Call("book", {"x": 1}), Call("book", {"x": 2})
     assert is_match([two, one], asked)
     assert not is_match([one, one], asked)

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.bfcl import Call
+from agent_runtime.evaluation import Share, wilson
+from agent_runtime.evaluation.bfcl import Call
 from training.evaluate import are_valid, read_cases
 from training.report import evaluation_tables
-from training.scores import Outcome, Share, grouped, is_same, is_same_calls, wilson
+from training.scores import Outcome, grouped, is_same, is_same_calls
 
 
 def outcome(expected: list[Call], given_calls: list[Call], **changes: Any) -> Outcome:
