@@ -12,7 +12,15 @@ from .choice_kinds import coded_kind, enum_kind, flag_kind, one_of_kind
 from .code_texts import code_text, command, program_kind
 from .draw import Draw
 from .kinds import STRING, Kind, Said, from_list, made, quoted, text_copy
-from .list_kinds import dict_kind, list_kind, matrix_kind, point_kind, series_kind
+from .list_kinds import (
+    dict_kind,
+    list_kind,
+    matrix_kind,
+    place_kind,
+    point_kind,
+    range_kind,
+    series_kind,
+)
 from .number_kinds import (
     integer_enum_kind,
     integer_kind,
@@ -217,6 +225,8 @@ _WRITTEN: dict[str, Callable[[Draw, str], Kind]] = {
     "listof": _list_of,
     "point": point_kind,
     "dict": dict_kind,
+    "range": range_kind,
+    "xy": place_kind,
     "person": made(person, "for {}"),
     "email": made(email, "to {}", "for {}", schema={"type": "string", "format": "email"}),
     "url": made(url, "at {}", "from {}", schema={"type": "string", "format": "uri"}),

@@ -67,7 +67,7 @@ def from_list(
 
     def build(draw: Draw, _: str) -> Kind:
         hint = ""
-        if examples and draw.chance(0.12):
+        if examples and draw.chance(0.2):
             hint = draw.pick(("e.g. {}", "for example {}", "such as {}")).format(draw.pick(options))
         return Kind(STRING, lambda d: text_copy(d.pick(options)), hint, phrases)
 
@@ -95,7 +95,10 @@ def made(
 
     def build(draw: Draw, _: str) -> Kind:
         used = schema if schema is not None and draw.chance(0.3) else STRING
-        return Kind(used, sample, hint if draw.chance(0.3) else "", tuple(phrases))
+        told = hint if draw.chance(0.3) else ""
+        if not hint and draw.chance(0.12):  # an example is no value: it must not be copied
+            told = draw.pick(("e.g. {}", "e.g. '{}'", "for example {}", "such as {}")).format(make(draw))
+        return Kind(used, sample, told, tuple(phrases))
 
     return build
 

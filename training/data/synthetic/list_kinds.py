@@ -85,6 +85,47 @@ def point_kind(draw: Draw, argument: str) -> Kind:
     )
 
 
+def range_kind(draw: Draw, argument: str) -> Kind:
+    """`range(low/high)`: start and end as a list of two numbers."""
+    low, high, _ = read_range(argument, 1, 100)
+    hint = draw.pick(("as [start, end]", "start and end", "lower and upper bound", "as [from, to]", ""))
+    schema: dict[str, Any] = {"type": "array", "items": {"type": draw.pick(("integer", "number"))}}
+    if draw.chance(0.3):
+        schema |= {"minItems": 2, "maxItems": 2}
+
+    def sample(d: Draw) -> Said:
+        start = d.between(int(low), int(high) - 1)
+        end = d.between(start + 1, int(high))
+        before, between, after = d.pick(
+            (("", " to ", ""), ("", " to ", ""), ("[", ", ", "]"), ("(", ", ", ")"))
+        )
+        return [start, end], [before, Copy("0", str(start)), between, Copy("1", str(end)), after]
+
+    return Kind(schema, sample, hint)
+
+
+def place_kind(draw: Draw, argument: str) -> Kind:
+    """A point as an object with x and y."""
+    kind = draw.pick(("integer", "number"))
+    axes = ("x", "y") if draw.chance(0.8) else ("x", "y", "z")
+    schema = {
+        "type": "object",
+        "properties": {axis: {"type": kind} for axis in axes},
+        "required": list(axes),
+    }
+
+    def sample(d: Draw) -> Said:
+        value = {axis: d.between(-20, 40) for axis in axes}
+        if d.chance(0.7):
+            copies: list[list[Piece]] = [[Copy(axis, str(value[axis]))] for axis in axes]
+            return value, ["(", *_join_items(copies, ", "), ")"]
+        link = d.pick(("=", " = ", ": "))
+        named: list[list[Piece]] = [[f"{axis}{link}", Copy(axis, str(value[axis]))] for axis in axes]
+        return value, ["(", *_join_items(named, ", "), ")"]
+
+    return Kind(schema, sample)
+
+
 def series_kind(draw: Draw, argument: str) -> Kind:
     """A data series: three to eight numbers."""
     low, high, _ = read_range(argument, 1, 100)

@@ -379,7 +379,7 @@ _HOLE = re.compile(r"\{\w+\}")
 
 @lru_cache(maxsize=1 << 15)
 def is_confusable(action: Action, other: Action) -> bool:
-    """Whether a request for one could as well mean the other: said alike, or the same sort of verb and thing."""
+    """Whether a request for one could as well mean the other: said alike, or the same sort of verb."""
     things, verbs, asks = _ways_to_ask(action)
     other_things, other_verbs, other_asks = _ways_to_ask(other)
     if asks & other_asks:
