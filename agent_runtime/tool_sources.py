@@ -438,7 +438,9 @@ def _from_langchain(x: Any, name: str | None, hidden: tuple[str, ...]) -> Source
 
 
 def _argument_names(whole: Any, everything: Mapping[str, Any]) -> tuple[str, ...]:
-    fields = getattr(whole, "model_fields", None) or getattr(whole, "__fields__", None)
+    fields = getattr(whole, "model_fields", None)
+    if fields is None:  # not of pydantic 2, whose classes warn when they are asked
+        fields = getattr(whole, "__fields__", None)
     return tuple(fields) if isinstance(fields, Mapping) else tuple(everything)
 
 
