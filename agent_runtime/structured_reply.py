@@ -8,15 +8,15 @@ back into words. The server's `response_format` is made with it; nothing here kn
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Self
 
 from .errors import SchemaError
-from .events import CallReady, CallStarted, TextDelta, TurnEvent, TurnFinished
+from .events import ArgumentsDelta, CallReady, CallStarted, TextDelta, TurnEvent, TurnFinished
 from .messages import Plan, SlotDetail, ToolCall, Turn
+from .scaffold.canonical import json_text
 from .tools import Tool, tool
 from .turn_engine import ToolChoice
 
@@ -130,7 +130,7 @@ class StructuredReply:
         reply = self._unwrapped(replies[0])
         settled = dataclasses.replace(
             turn,
-            content=json.dumps(_value_of(replies[0], self.is_wrapped), ensure_ascii=False),
+            content=json_text(_value_of(replies[0], self.is_wrapped)),
             tool_calls=(),
             stop_reason="stop",
             plan=Plan(kind="chat", call_probability=turn.plan.call_probability),
@@ -138,29 +138,38 @@ class StructuredReply:
         return SettledTurn(turn=settled, reply=reply)
 
     async def settle_events(
-        self, events: AsyncGenerator[TurnEvent, None]
+        self, events: AsyncGenerator[TurnEvent, None], *, is_alone: bool = False
     ) -> AsyncGenerator[TurnEvent | SettledTurn, None]:
         """The events of a turn as its caller sees them, ending in a `SettledTurn` behind `TurnFinished`.
 
-        The reply comes as one `TextDelta`: until the turn is over it may still call a real tool.
+        Args:
+            events: of `AgentRuntime.stream`, given what `offer` says.
+            is_alone: whether no tool was offered beside the reply. Then the reply is told value by value;
+                otherwise at the end, since until then a real call may take its place.
         """
+        reply_ids: set[str] = set()
+        told = ""
         async with aclosing(events):
             async for event in events:
-                if isinstance(event, TurnFinished):
-                    settled = self.settle(event.turn)
-                    if settled.reply is not None:
-                        yield TextDelta(text=settled.turn.content)
-                    yield TurnFinished(turn=settled.turn)
-                    yield settled
-                elif not self._is_hidden(event):
-                    yield event
-
-    def _is_hidden(self, event: TurnEvent) -> bool:
-        if isinstance(event, CallStarted):
-            return event.name == self.tool.name
-        if isinstance(event, CallReady):
-            return event.call.name == self.tool.name
-        return isinstance(event, TextDelta)
+                match event:
+                    case TurnFinished():
+                        settled = self.settle(event.turn)
+                        if settled.reply is not None and (rest := settled.turn.content[len(told) :]):
+                            yield TextDelta(text=rest)
+                        yield TurnFinished(turn=settled.turn)
+                        yield settled
+                    case CallStarted() if event.name == self.tool.name:
+                        reply_ids.add(event.call_id)
+                    case ArgumentsDelta() if event.call_id in reply_ids:
+                        if is_alone and not self.is_wrapped:
+                            told += event.text
+                            yield TextDelta(text=event.text)
+                    case CallReady() if event.call.id in reply_ids:
+                        pass
+                    case TextDelta():
+                        pass  # words beside a reply that is JSON would break it
+                    case _:
+                        yield event
 
     def _unwrapped(self, call: ToolCall) -> ToolCall:
         """The call as a report about the reply: paths begin at the reply, not at the wrapping."""

@@ -57,6 +57,11 @@ class Served:
         found = [float(row.rsplit(" ", 1)[1]) for row in text.splitlines() if row.rsplit(" ", 1)[0] == line]
         return found[0] if found else 0.0
 
+    async def wait_metric(self, line: str) -> None:
+        """Wait until a line of `/metrics` is no longer 0."""
+        while not await self.metric(line):
+            await asyncio.sleep(0)  # each round asks the server, which goes on meanwhile
+
 
 class HeldEngine(ScriptedEngine):
     """Begins a turn with a word, then waits until it is released or cancelled."""

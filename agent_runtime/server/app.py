@@ -16,6 +16,7 @@ from .chat import ChatCompletions
 from .config import ServerConfig
 from .gate import Gate
 from .metrics import Metrics
+from .places import Places
 from .refusal import Refusal
 from .request import unknown_model
 from .runs import Runs
@@ -50,13 +51,15 @@ def build_app(
     """The application with all its routes."""
     app = web.Application(middlewares=[gate.middleware()], client_max_size=config.max_body_bytes)
     models = _Models(config)
-    runs = Runs(runtime, config, tools)
+    places = Places(runtime.deployment.max_batch + runtime.deployment.max_queue)
+    chat = ChatCompletions(runtime, config, places, metrics)
+    runs = Runs(runtime, config, places, tools)
     app.add_routes(
         [
-            web.post("/v1/chat/completions", ChatCompletions(runtime, config, metrics).handle),
+            web.post("/v1/chat/completions", chat.handle, expect_handler=_ask_later),
             web.get("/v1/models", models.all),
             web.get("/v1/models/{model:.+}", models.one),
-            web.post("/v1/runs", runs.handle),
+            web.post("/v1/runs", runs.handle, expect_handler=_ask_later),
             web.get("/v1/tools", runs.tools),
             web.get("/health", _health),
             web.get("/ready", _Ready(gate, readiness).handle),
@@ -65,6 +68,10 @@ def build_app(
         ]
     )
     return app
+
+
+async def _ask_later(_: web.Request) -> None:
+    """A body that waits to be asked for is asked for by `read_body`, once it is known to be wanted."""
 
 
 async def _health(_: web.Request) -> web.Response:

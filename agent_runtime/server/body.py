@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from .refusal import Refusal, invalid
 from .request import read_json
@@ -34,6 +34,7 @@ async def read_body(request: web.Request, *, timeout_s: float) -> dict[str, Any]
         raise _too_large(limit)
     try:
         async with asyncio.timeout(timeout_s):
+            await _ask_for_body(request)
             body = await request.read()
     except TimeoutError:
         raise Refusal(
@@ -48,6 +49,17 @@ async def read_body(request: web.Request, *, timeout_s: float) -> dict[str, Any]
     except web.RequestPayloadError as error:
         raise invalid("the body cannot be read: it breaks off or is not framed as HTTP asks") from error
     return read_json(body)
+
+
+async def _ask_for_body(request: web.Request) -> None:
+    """Tell a client that waits for it to send its body (`Expect: 100-continue`)."""
+    expected = request.headers.get("Expect", "").lower()
+    if not expected or request.version != HttpVersion11:
+        return
+    if expected != "100-continue":
+        raise Refusal(417, "only 'Expect: 100-continue' is understood", code="expectation_failed")
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    request.writer.output_size = 0  # the answer itself has not begun
 
 
 def _too_large(limit: int) -> Refusal:

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
 
-from ..errors import AgentRuntimeError
-from ..events import CallReady, ReasoningDelta, TextDelta, TurnEvent, TurnFinished
+from ..errors import AgentRuntimeError, DeadlineError
+from ..events import TurnEvent, TurnFinished
 from ..messages import Turn
 from ..runtime import AgentRuntime
 from ..structured_reply import SettledTurn
 from .body import read_body
 from .config import ServerConfig
+from .deltas import Deltas
 from .event_stream import EventStream
 from .metrics import Metrics
+from .places import Places
 from .refusal import Refusal, refusal_of
-from .reply import Heading, call_as_dict
+from .reply import Heading
 from .request import ChatOrder, read_order
 
 
@@ -29,11 +33,13 @@ class ChatCompletions:
     Args:
         runtime: makes the turns.
         config: what may be asked for.
+        places: bound the requests worked on at once.
         metrics: told about every turn.
     """
 
-    def __init__(self, runtime: AgentRuntime, config: ServerConfig, metrics: Metrics) -> None:
+    def __init__(self, runtime: AgentRuntime, config: ServerConfig, places: Places, metrics: Metrics) -> None:
         self._runtime = runtime
+        self._places = places
         self._config = config
         self._metrics = metrics
 
@@ -44,13 +50,26 @@ class ChatCompletions:
             Refusal: it cannot be answered.
             ClientGone: the client went away in the middle of a stream.
         """
+        self._places.check()
         body = await read_body(request, timeout_s=self._config.body_timeout_s)
-        # Schemas are compiled here, which for a large one takes a while.
-        order = await asyncio.to_thread(read_order, body, self._config, self._runtime.deployment)
-        del body
-        if order.is_streamed:
-            return await self._stream(request, order)
-        return await self._answer(order)
+        with self._places.take():
+            order = await self._read(body)
+            if order.is_streamed:
+                return await self._stream(request, order)
+            return await self._answer(order)
+
+    async def _read(self, body: dict[str, Any]) -> ChatOrder:
+        """Check a request. Compiling large schemas takes a while, which counts as part of its time."""
+        began, limit_s = time.monotonic(), self._config.request_timeout_s
+        try:
+            async with asyncio.timeout(limit_s):
+                order = await asyncio.to_thread(read_order, body, self._config, self._runtime.deployment)
+        except TimeoutError as error:
+            raise refusal_of(DeadlineError(deadline_s=limit_s)) from error
+        left_s = order.deadline_s - (time.monotonic() - began)
+        if left_s <= 0:
+            raise refusal_of(DeadlineError(deadline_s=order.deadline_s))
+        return replace(order, deadline_s=left_s)
 
     async def _answer(self, order: ChatOrder) -> web.Response:
         try:
@@ -95,27 +114,26 @@ class ChatCompletions:
 
     async def _pieces(self, order: ChatOrder, heading: Heading, index: int, seed: int, put: Any) -> None:
         """Make one reply and put it on the queue piece by piece, and the turn itself at the end."""
-        num_calls = 0
-        is_begun = False
+        deltas = Deltas(may_drop_calls=self._abstain_below(order) > 0)
         async with aclosing(self._events(order, seed)) as events:
             async for event in events:
                 if isinstance(event, SettledTurn):
                     put(heading.chunk(index, {}, finish=event, has_usage=order.has_usage))
                     put(event)
-                    continue
-                delta = _delta(event, num_calls)
-                if delta is None:
-                    continue
-                num_calls += isinstance(event, CallReady)
-                if not is_begun:
-                    delta, is_begun = {"role": "assistant", "content": "", **delta}, True
-                put(heading.chunk(index, delta, has_usage=order.has_usage))
+                elif (delta := deltas.of(event)) is not None:
+                    put(heading.chunk(index, delta, has_usage=order.has_usage))
+
+    def _abstain_below(self, order: ChatOrder) -> float:
+        wanted = order.settings.get("abstain_below")
+        return self._runtime.deployment.abstain_below if wanted is None else wanted
 
     async def _events(self, order: ChatOrder, seed: int) -> AsyncGenerator[TurnEvent | SettledTurn, None]:
         """The events of a turn, ending in the turn as the client sees it."""
         told = self._runtime.stream(order.messages, **_arguments(order, seed))
         if order.structure is not None:
-            async with aclosing(order.structure.settle_events(told)) as settled:
+            async with aclosing(
+                order.structure.settle_events(told, is_alone=len(order.tools) == 1)
+            ) as settled:
                 async for piece in settled:
                     yield piece
             return
@@ -137,19 +155,6 @@ def _arguments(order: ChatOrder, seed: int) -> dict[str, Any]:
         **order.settings,
         "seed": seed,
     }
-
-
-def _delta(event: TurnEvent, num_calls: int) -> dict[str, Any] | None:
-    """What an event adds to the reply. A call that was only started may still be given up: it is not told."""
-    match event:
-        case TextDelta():
-            return {"content": event.text}
-        case ReasoningDelta():
-            return {"reasoning_content": event.text}
-        case CallReady():
-            return {"tool_calls": [{"index": num_calls, **call_as_dict(event.call)}]}
-        case _:
-            return None
 
 
 def _refusal(errors: ExceptionGroup[Exception]) -> Refusal:

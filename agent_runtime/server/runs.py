@@ -29,6 +29,7 @@ from ..tools import Tool
 from .body import read_body
 from .config import ServerConfig
 from .event_stream import EventStream
+from .places import Places
 from .refusal import invalid, refusal_of
 from .reply import call_as_dict
 
@@ -45,11 +46,15 @@ class Runs:
     Args:
         runtime: makes the turns and runs the tools.
         config: how long a run may take.
+        places: bound the requests worked on at once.
         tools: what the model may call.
     """
 
-    def __init__(self, runtime: AgentRuntime, config: ServerConfig, tools: tuple[Tool, ...]) -> None:
+    def __init__(
+        self, runtime: AgentRuntime, config: ServerConfig, places: Places, tools: tuple[Tool, ...]
+    ) -> None:
         self._runtime = runtime
+        self._places = places
         self._config = config
         self._tools = tuple(tool for tool in tools if tool.function is not None)
 
@@ -72,7 +77,12 @@ class Runs:
             Refusal: it cannot be answered.
             ClientGone: the client went away; turn and tools are cancelled.
         """
+        self._places.check()
         body = _read(await read_body(request, timeout_s=self._config.body_timeout_s))
+        with self._places.take():
+            return await self._run(request, body)
+
+    async def _run(self, request: web.Request, body: _Body) -> web.StreamResponse:
         stream = EventStream(request, write_timeout_s=self._config.write_timeout_s)
         try:
             run = self._runtime.stream_run(

@@ -112,8 +112,6 @@ class Service:
         self._gate.is_closing = True
         if self._listener is not None:
             self._listener.close()
-        if self._runner.server is not None:
-            self._runner.server.pre_shutdown()  # hangs up on whoever is idle
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._config.request_timeout_s if grace_s is None else grace_s):
                 await self._gate.wait_idle()

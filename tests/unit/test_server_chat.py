@@ -96,7 +96,9 @@ async def test_what_is_asked_for_reaches_the_engine() -> None:
     assert order.top_logprobs == 3
     wanted = order.deployment
     assert (wanted.temperature, wanted.top_p, wanted.seed, wanted.max_tokens) == (0.5, 0.9, 7, 64)
-    assert (wanted.max_parallel_calls, wanted.request_deadline_s, wanted.abstain_below) == (1, 5, 0.25)
+    assert (wanted.max_parallel_calls, wanted.abstain_below) == (1, 0.25)
+    assert wanted.request_deadline_s is not None
+    assert 4 < wanted.request_deadline_s <= 5
     assert wanted.think
     assert wanted.think_budget_tokens == 32
 
@@ -144,14 +146,21 @@ async def test_a_stream_ends_in_usage_when_asked_for() -> None:
     assert chunks[-1]["usage"]["total_tokens"] == 10
 
 
-async def test_streamed_calls_are_numbered_and_whole() -> None:
+@pytest.mark.parametrize("abstain_below", [0.0, 0.5])
+async def test_streamed_calls_add_up(abstain_below: float) -> None:
     async with served(calls(OSLO, call("get_weather", {"city": "Rome"}))) as server:
-        chunks = await chunks_of(server, tools=[WEATHER_TOOL])
+        chunks = await chunks_of(server, tools=[WEATHER_TOOL], abstain_below=abstain_below)
 
-    made = [one for chunk in chunks for one in chunk["choices"][0]["delta"].get("tool_calls", ())]
-    assert [one["index"] for one in made] == [0, 1]
-    assert [json.loads(one["function"]["arguments"])["city"] for one in made] == ["Oslo", "Rome"]
-    assert made[0]["slots"]["city"]["confidence"] == 0.75
+    pieces = [one for chunk in chunks for one in chunk["choices"][0]["delta"].get("tool_calls", ())]
+    for index, city in enumerate(["Oslo", "Rome"]):
+        made = [piece for piece in pieces if piece["index"] == index]
+        assert len([piece for piece in made if "id" in piece]) == 1
+        assert made[0]["function"]["name"] == "get_weather"
+        text = "".join(piece.get("function", {}).get("arguments", "") for piece in made)
+        assert json.loads(text) == {"city": city}
+        assert len([piece for piece in made if "confidence" in piece]) == 1
+        assert made[-1]["slots"]["city"]["value"] == city
+    assert (len(pieces) == 2) == (abstain_below > 0)  # what may be dropped is told once it is sure
     assert chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"
 
 
