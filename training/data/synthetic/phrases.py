@@ -57,7 +57,7 @@ def _phrase(draw: Draw, parameter: Parameter, pieces: list[Piece], *, is_first: 
     return [before, *pieces, after]
 
 
-_FORMS = (0, 0, 1, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 11, 11)
+_FORMS = (0, 0, 1, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 11, 11, 12, 12, 13)
 """Ways to say values by their names; 11 says the names first and the values after them."""
 _LINKS = {
     0: ("with {} ", "{} "),
@@ -68,6 +68,7 @@ _LINKS = {
     8: ("with {} set to ", "{} set to "),
     9: ("given {} ", "{} "),
     10: ("with {}: ", "{}: "),
+    13: ("if {} equals ", "{} equals "),
 }
 
 
@@ -85,6 +86,10 @@ def _named(
     if form == 1:
         article = _article(parameter) if is_first or draw.chance(0.7) else ""
         return [f"with {article}{label} of " if is_first else f"{article}{label} of ", *pieces]
+    if form == 12:
+        if parameter.kind.schema["type"] in ("integer", "number") and len(label) > 2:
+            return ["with " if is_first else "", *pieces, f" {label}"]
+        form = 0
     if form == 5:
         return ["with " if is_first else "", *pieces, f" as {'the ' if len(label) > 2 else ''}{label}"]
     if form == 6:
@@ -255,7 +260,13 @@ def say_sentence(draw: Draw, form: int, parameter: Parameter, pieces: list[Piece
         return [f" {label[0].upper() + label[1:]}: ", *pieces, "."]
     if form == 2:
         return [f" The {label} should be ", *pieces, "."]
-    return [" Use ", *pieces, f" as the {label}." if label[0] not in "0" else "."]
+    if form == 4:
+        return [" ", *pieces, f" is the {label}."]
+    if form == 5:
+        return [f" Set the {label} to ", *pieces, "."]
+    if form == 6:
+        return [f" As the {label}, take ", *pieces, "."]
+    return [" Use ", *pieces, f" as the {label}."]
 
 
 def say_flag(parameter: Parameter, said: Said, draw: Draw) -> list[Piece]:

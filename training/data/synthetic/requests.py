@@ -71,7 +71,7 @@ def choose_values(draw: Draw, tool: DrawnTool, *, optional_rate: float = 0.3) ->
                 given[parameter.name] = _default_said(parameter)
             else:
                 given[parameter.name] = parameter.kind.sample(draw)
-    _order_spans(tool, given)
+    _tell_apart(draw, tool, given)
     lists = [name for name, said in given.items() if isinstance(said[0], list) and _is_flat(said[0])]
     if len(lists) > 1:  # "a and b and c and d" would not tell where the first list ends
         given.update((name, _bracketed(given[name])) for name in lists)
@@ -90,12 +90,14 @@ def _bracketed(said: Said) -> Said:
     return value, ["[", *(", " if piece in (" and ", ", and ") else piece for piece in pieces), "]"]
 
 
-def _order_spans(tool: DrawnTool, given: dict[str, Said]) -> None:
-    """The start of a span comes before its end, where the two can be compared."""
+def _tell_apart(draw: Draw, tool: DrawnTool, given: dict[str, Said]) -> None:
+    """The start of a span comes before its end, and two texts of a series differ."""
     parameters = [p for p in tool.parameters if p.name in given]
     for family in families_of(tuple(p.label for p in parameters), tuple("" for _ in parameters)):
+        first, second = (parameters[place] for place in family.places[:2])
+        if isinstance(given[first.name][0], str) and given[first.name][0] == given[second.name][0]:
+            given[second.name] = second.kind.sample(draw)  # "from ft to ft" asks for nothing
         if family.is_span and len(family.places) == 2:
-            first, second = (parameters[place] for place in family.places)
             low, high = given[first.name], given[second.name]
             if first.kind.schema == second.kind.schema and _is_after(low[0], high[0]):
                 given[first.name], given[second.name] = high, low
@@ -245,11 +247,14 @@ def _values_first(
     return [before, *named, after, *goal, *say_values(draw, tool, rest, call), opening.after]
 
 
+_SENTENCE_FORMS = (0, 0, 1, 1, 2, 3, 3, 4, 5, 6)
+
+
 def _in_sentences(
     draw: Draw, tool: DrawnTool, opening: Opening, given: dict[str, Said], call: int
 ) -> list[Piece]:
     """Some values in the goal's sentence, each of the others in one of its own."""
-    form = draw.between(0, 3)
+    form = draw.pick(_SENTENCE_FORMS)
     parameters = [p for p in tool.parameters if p.name in given]
     in_line = {p.name: given[p.name] for p in parameters if draw.chance(0.4) or p.kind.is_self_explaining}
     pieces = [*opening.before, *say_values(draw, tool, in_line, call), opening.after or "."]
@@ -257,7 +262,7 @@ def _in_sentences(
         parameters = draw.shuffled(parameters)
     for parameter in parameters:
         if parameter.name not in in_line:
-            chosen = form if draw.chance(0.8) else draw.between(0, 3)
+            chosen = form if draw.chance(0.8) else draw.pick(_SENTENCE_FORMS)
             pieces += say_sentence(
                 draw, chosen, parameter, value_pieces(parameter, given[parameter.name], call)
             )

@@ -264,9 +264,15 @@ def draw_parameter(
     *,
     is_arbitrary: bool,
     says_units: bool = True,
+    says_letters: bool = False,
     variant: int | None = None,
+    kinds: dict[tuple[str, str], Kind] | None = None,
 ) -> Parameter:
-    """One parameter from its rule; the names of one variant go together (a and b, num1 and num2)."""
+    """One parameter from its rule.
+
+    The names of one variant go together (a and b, num1 and num2). `kinds` are those drawn for the tool so
+    far: start and end mostly have the same format.
+    """
     argument = rule.argument
     if not says_units and rule.kind in ("int", "num"):  # "10 cm" would also fill the tool's own `unit`
         argument = "/".join(argument.split("/")[:2])
@@ -276,8 +282,15 @@ def draw_parameter(
         chosen = rule.names[0] if draw.chance(0.5) else draw.pick(rule.names)
     if rule.kind == "percent" and not argument:
         argument = chosen  # a rate is a fraction, a percentage is not
-    kind = draw_kind(draw, rule.kind, argument)
-    label = humanise(chosen) if len(chosen) > 1 else humanise(draw.pick(rule.names))
+    known = kinds.get((rule.kind, argument)) if kinds is not None else None
+    kind = known if known is not None and draw.chance(0.9) else draw_kind(draw, rule.kind, argument)
+    if kinds is not None:
+        kinds[rule.kind, argument] = kind
+    label = humanise(chosen)
+    if len(chosen) == 1 and not says_letters:
+        label = humanise(
+            draw.pick(rule.names) if variant is None else rule.names[(variant + 1) % len(rule.names)]
+        )
     default, has_default = _default_of(rule, kind)
     has_default = has_default and draw.chance(0.8)
     description = _describe_parameter(draw, rule, label, kind, subject, default, has_default)
@@ -321,6 +334,8 @@ def draw_tool(draw: Draw, action: Action, *, verb: str | None = None) -> DrawnTo
         rules = draw.shuffled(rules)
     kinds = [rule.kind for rule in rules]
     variant = 0 if draw.chance(0.45) else draw.between(0, 2)
+    says_letters = draw.chance(0.4)
+    drawn: dict[tuple[str, str], Kind] = {}
     says_units = not any("unit" in name for rule in rules for name in rule.names)
     parameters: list[Parameter] = []
     seen: set[str] = set()
@@ -332,7 +347,9 @@ def draw_tool(draw: Draw, action: Action, *, verb: str | None = None) -> DrawnTo
             subject,
             is_arbitrary=has_arbitrary_parameters,
             says_units=says_units,
+            says_letters=says_letters,
             variant=variant,
+            kinds=drawn,
         )
         while parameter.name in seen:
             parameter.name = f"{parameter.name}_{len(seen)}"
