@@ -320,6 +320,16 @@ def draw_parameter(
     )
 
 
+_PHRASED = {
+    "date": frozenset("date day deadline expiry on arrival departure created valid".split()),
+    "time": frozenset("time arrival departure opening".split()),
+    "datetime": frozenset("date day deadline time arrival departure".split()),
+    "month": frozenset(("month",)),
+    "city": frozenset(("city", "location", "place")),
+}
+"""Labels of composed parameters that "on Friday", "at noon" or "in Oslo" can only mean."""
+
+
 def draw_tool(draw: Draw, action: Action, *, verb: str | None = None) -> DrawnTool:
     """A tool for an action: named after it in most draws, arbitrarily in the others."""
     style = draw.pick(STYLES)
@@ -357,7 +367,7 @@ def draw_tool(draw: Draw, action: Action, *, verb: str | None = None) -> DrawnTo
         if not rule.phrases and (
             kinds.count(rule.kind) > 1
             or action.is_composed
-            and rule.kind not in ("date", "time", "dur", "city")
+            and not (rule.kind == "dur" or set(parameter.label.split()) & _PHRASED.get(rule.kind, set()))
         ):  # "in Paris in Rome" would not tell which is which
             parameter.phrases = ()
         parameters.append(parameter)
