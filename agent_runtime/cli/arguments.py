@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, get_args
 
 from ..config import DeploymentConfig, Fill, revised, values_from_env, values_from_pairs
+from .discovered import add_discovered_commands
 from .serve import add_serve_options
 
 EXAMPLES = """\
@@ -57,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_doctor(commands)
     add_serve_options(_command(commands, "serve", "answer OpenAI clients over HTTP, and a chat page"))
     _add_demo(commands)
+    add_discovered_commands(lambda name, purpose: _command(commands, name, purpose), commands.choices)
     return parser
 
 

@@ -22,6 +22,7 @@ from ..runtime import AgentRuntime
 from ..tools import Tool, bind_tools
 from .arguments import deployment_of, read_arguments
 from .chat import chat
+from .discovered import CommandContext
 from .doctor_report import report
 from .screen import Screen, as_json, visible
 from .serve import serve_command
@@ -51,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # each other, which on a busy machine costs seconds a turn. This process is ours, so we may say so.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        return _COMMANDS[arguments.command](arguments, answers, progress)
+        return _COMMANDS.get(arguments.command, _discovered)(arguments, answers, progress)
     except AgentRuntimeError as error:
         progress.print(Text(f"smolcall: {visible(_one_line(error))}", style="red"), soft_wrap=True)
         return MISUSED if isinstance(error, _MISUSES) else FAILED
@@ -150,6 +151,18 @@ def _serve(arguments: argparse.Namespace, answers: Console, progress: Console) -
     runtime = _load(arguments, _deployment(arguments))
     serve_command(arguments, runtime, _tools(arguments), progress)
     return DONE
+
+
+def _discovered(arguments: argparse.Namespace, answers: Console, progress: Console) -> int:
+    deployment = _deployment(arguments)
+    context = CommandContext(
+        deployment=deployment,
+        load=lambda: _load(arguments, deployment),
+        answers=answers,
+        progress=progress,
+    )
+    status: int = arguments.discovered.run(arguments, context)
+    return status
 
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace, Console, Console], int]] = {

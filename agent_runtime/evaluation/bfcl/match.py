@@ -212,9 +212,10 @@ def _is_expression(listed: Sequence[Any], expected: type) -> bool:
 
 
 def _judge_type(parameter: str, value: Any, listed: list[Any], expected: type, inner: type | None) -> Verdict:
-    if type(value) is expected and (inner is None or _has_inner_type(value, listed, inner)):
+    is_as_declared = type(value) is expected
+    if is_as_declared and (inner is None or _has_inner_type(value, listed, inner)):
         return RIGHT
-    if type(value) is expected:
+    if is_as_declared:
         text = f"{parameter!r}: expected items of type {inner and inner.__name__}, found {value!r}."
         return _wrong("type_error:nested", text)
     if type(value) is _listed_type(listed):
