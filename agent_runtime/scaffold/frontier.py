@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .byte_automaton import LanguageError
+from .grammar import GrammarMatcher
 from .matcher import AutomatonMatcher, SlotMatcher, matcher_for
 from .nodes import Slot
 from .token_tree import TokenNode, TokenTrees
@@ -250,7 +251,13 @@ class CallFrontier:
     def _note_overflow(self, reading: _InConstants | _InSlot) -> None:
         """Record a value that ends at its limit although it could go on."""
         slot = reading.walker.slot
-        if slot is None or isinstance(reading, _InConstants) or len(reading.token_ids) < self._budget(slot):
+        if slot is None or isinstance(reading, _InConstants):
+            return
+        if isinstance(reading.matcher, GrammarMatcher):
+            if reading.matcher.is_cut:
+                self.overflowed.add(slot.path)
+            return
+        if len(reading.token_ids) < self._budget(slot):
             return
         unbounded = self._matcher(slot, 2 * len(reading.token_ids) + 64)
         for token_id in reading.token_ids:

@@ -1,7 +1,7 @@
 """Values that no automaton describes (recursion, free objects), followed by llguidance byte by byte.
 
 llguidance says which tokens may come; what is added here is an end: a grammar has no budget of its own, so
-near the end of the slot's budget the shortest way out is taken, one token at a time.
+the end that endings.py knows is taken while there are tokens enough left for it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import random
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -20,12 +20,20 @@ from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask
 from numpy.typing import NDArray
 
 from .byte_automaton import LanguageError
+from .endings import Endings
 from .shape import GrammarShape
 from .vocabulary import TokenVocabulary
 
 Mask = NDArray[np.bool_]
 
+MAX_DEPTH = 64
+"""Brackets that may be open in one value: then it is ended, before validators run out of Python's stack."""
+
+_SLACK = 8
+"""Tokens kept free for one that begins several things at once."""
+
 # The shortest way out of JSON, by first byte: close what is open, else separate, else what needs no closing.
+# For schemas that endings.py does not know.
 _WAY_OUT = {byte: rank for rank, byte in enumerate(b'}],ntf0123456789": .[{')}
 _LAST = len(_WAY_OUT)
 
@@ -36,18 +44,34 @@ class GrammarMatcher:
     __slots__ = (
         "_bits",
         "_depth",
+        "_endings",
         "_is_escaped",
         "_is_in_string",
+        "_is_spaced",
         "_left",
         "_mask",
         "_matcher",
+        "_need",
+        "_step",
         "_taken",
         "_vocabulary",
+        "_way_out",
+        "is_cut",
     )
 
-    def __init__(self, matcher: llguidance.LLMatcher, vocabulary: TokenVocabulary, *, budget: int) -> None:
+    def __init__(
+        self,
+        matcher: llguidance.LLMatcher,
+        vocabulary: TokenVocabulary,
+        endings: Endings,
+        *,
+        leading_space: bool,
+        budget: int,
+    ) -> None:
         self._matcher = matcher
         self._vocabulary = vocabulary
+        self._endings = endings
+        self._is_spaced = leading_space
         self._left = budget
         self._taken: list[int] = []
         self._depth = 0
@@ -55,6 +79,12 @@ class GrammarMatcher:
         self._is_escaped = False
         self._bits = allocate_token_bitmask(1, len(vocabulary) + 1)
         self._mask: Mask | None = None
+        self._need = budget  # not looked at yet
+        step = _by_longest_token(vocabulary)(endings.largest_step)
+        self._step = max(2, len(endings.largest_step if step is None else step))
+        self._way_out: list[int] = []
+        self.is_cut = False
+        """Whether the budget has begun to end the value."""
 
     @classmethod
     def of(
@@ -68,7 +98,8 @@ class GrammarMatcher:
     ) -> GrammarMatcher:
         """A matcher at the beginning of a value of `shape`.
 
-        A value may exceed its budget by what its required parts need.
+        A value may exceed its budget by what its required parts need. Of a schema that schema/grammar.py
+        did not write, how much is not known before the budget is used up.
 
         Raises:
             LanguageError: llguidance refuses the schema, or the value must differ from earlier items.
@@ -78,11 +109,12 @@ class GrammarMatcher:
                 "unique items that need a grammar (recursive or open objects) cannot be honoured"
             )
         tokenizer = tokenizer_of(vocabulary)
-        grammar = grammar_of(json.dumps(shape.schema), leading_space=leading_space)
+        schema = json.dumps(shape.schema)
+        grammar = grammar_of(schema, leading_space=leading_space)
         matcher = llguidance.LLMatcher(tokenizer, grammar, log_level=0)
         if matcher.is_error():
             raise LanguageError(f"llguidance refuses the schema: {_first_line(matcher.get_error())}")
-        return cls(matcher, vocabulary, budget=budget)
+        return cls(matcher, vocabulary, _endings_of(schema), leading_space=leading_space, budget=budget)
 
     @property
     def raw(self) -> bytes:
@@ -95,7 +127,7 @@ class GrammarMatcher:
         return self.raw.decode(errors="replace")
 
     def allowed(self) -> Mask:
-        """`(V,)`, read-only: what may come next; near the end of the budget only the shortest way out."""
+        """`(V,)`, read-only: what may come next; near the end of the budget only a short way out."""
         if self._mask is None:
             self._mask = self._computed()
             self._mask.flags.writeable = False
@@ -116,6 +148,8 @@ class GrammarMatcher:
         self._scan(self._vocabulary.tokens[token_id])
         self._taken.append(token_id)
         self._left -= 1
+        self._need += self._step
+        self._way_out = self._way_out[1:]
         self._mask = None
 
     def forced(self) -> int | None:
@@ -125,34 +159,81 @@ class GrammarMatcher:
 
     def copy(self) -> GrammarMatcher:
         """An independent cursor at the same place."""
-        twin = GrammarMatcher(self._matcher.deep_copy(), self._vocabulary, budget=self._left)
-        twin._taken, twin._depth = self._taken.copy(), self._depth
-        twin._is_in_string, twin._is_escaped = self._is_in_string, self._is_escaped
+        twin = GrammarMatcher.__new__(GrammarMatcher)
+        for name in self.__slots__:
+            setattr(twin, name, getattr(self, name))
+        twin._matcher = self._matcher.deep_copy()
+        twin._taken = self._taken.copy()
+        twin._bits = self._bits.copy()
         return twin
 
+    def end_soon(self) -> None:
+        """From here on take a short way out."""
+        self._left = 0
+        self._mask = None
+
     def _computed(self) -> Mask:
-        is_leaving = self._left <= 2 * self._depth + 4
-        if is_leaving and self.can_end():
+        self._find_way_out()
+        if self._way_out:
+            return self._only(self._way_out[0])
+        if self.is_cut and self.can_end():
             return np.zeros(len(self._vocabulary), np.bool_)
         fill_next_token_bitmask(self._matcher, self._bits)
         bits = np.unpackbits(self._bits[0].view(np.uint8), bitorder="little")
         mask = bits[: len(self._vocabulary)].view(np.bool_)
-        return self._way_out(mask) if is_leaving else mask
+        return self._stumbling(mask) if self.is_cut else mask
 
-    def _way_out(self, mask: Mask) -> Mask:
+    def _find_way_out(self) -> None:
+        """Look how far the end is, as often as it may have come too far away to be reached.
+
+        `_need` is never less than the tokens the end takes: a token adds at most the largest step.
+        """
+        if self._way_out or self._is_far():
+            return
+        way_out = self._tokens_to_end()
+        self._need = 2 * self._depth + 4 if way_out is None else len(way_out)
+        if self._is_far():
+            return
+        self.is_cut = True
+        self._way_out = way_out or []
+
+    def _is_far(self) -> bool:
+        """Whether any token may be taken, and the end still be reached."""
+        return self._left > self._need + self._step + _SLACK and self._depth < MAX_DEPTH
+
+    def _tokens_to_end(self) -> list[int] | None:
+        """A short end of the value as tokens, tried out; None where none is known."""
+        written = self.raw
+        if self._is_spaced and not written:
+            tail = self._endings.after(b"")
+            tail = None if tail is None else b" " + tail
+        else:
+            tail = self._endings.after(written[1:] if self._is_spaced else written)
+        if tail is None:
+            return None
+        found = _by_longest_token(self._vocabulary)(tail)
+        if found is None:
+            return None
+        trial = self._matcher.deep_copy()
+        is_end = trial.try_consume_tokens(found) == len(found) and trial.is_accepting()
+        return found if is_end else None
+
+    def _only(self, token_id: int | None) -> Mask:
+        only = np.zeros(len(self._vocabulary), np.bool_)
+        if token_id is not None:
+            only[token_id] = True
+        return only
+
+    def _stumbling(self, mask: Mask) -> Mask:
+        """One token of a way out that is not known beforehand."""
         candidates = np.flatnonzero(mask).tolist()
         tokens = self._vocabulary.tokens
-        if not self._is_in_string:
-            chosen = min(
-                candidates, key=lambda i: (_WAY_OUT.get(tokens[i][0], _LAST), len(tokens[i])), default=None
-            )
-        else:
+        if self._is_in_string:
             closing = [i for i in candidates if tokens[i] == b'"' and not self._is_escaped]
-            chosen = closing[0] if closing else self._wandering(candidates)
-        only = np.zeros(len(self._vocabulary), np.bool_)
-        if chosen is not None:
-            only[chosen] = True
-        return only
+            return self._only(closing[0] if closing else self._wandering(candidates))
+        return self._only(
+            min(candidates, key=lambda i: (_WAY_OUT.get(tokens[i][0], _LAST), len(tokens[i])), default=None)
+        )
 
     def _wandering(self, candidates: list[int]) -> int | None:
         """A token inside a string that may not end here: a walk that is random enough ends where it may.
@@ -183,8 +264,9 @@ class GrammarMatcher:
                 self._depth -= 1
 
 
-def _rank(token: bytes) -> int:
-    return _WAY_OUT.get(token[0], _LAST)
+@lru_cache(maxsize=256)
+def _endings_of(schema: str) -> Endings:
+    return Endings(json.loads(schema))
 
 
 @lru_cache(maxsize=256)
@@ -218,28 +300,40 @@ class _Tokens:
         self.tokens = [token or b"\xff<%d>" % index for index, token in enumerate((*vocabulary.tokens, b""))]
         self.special_token_ids = [index for index, token in enumerate(vocabulary.tokens) if not token]
         self.special_token_ids.append(self.eos_token_id)
-        self._encode: Callable[[str], Sequence[int]] = vocabulary.encode or _by_longest_token(vocabulary)
+        self._encode = vocabulary.encode
+        self._encode_bytes = _by_longest_token(vocabulary)
 
     def __call__(self, text: str) -> list[int]:
-        return list(self._encode(text))
+        return self._encode_bytes(text.encode()) or [] if self._encode is None else list(self._encode(text))
 
 
-def _by_longest_token(vocabulary: TokenVocabulary) -> Callable[[str], Sequence[int]]:
-    """Greedy tokens, for a vocabulary that came without a tokenizer."""
+def _by_longest_token(vocabulary: TokenVocabulary) -> Callable[[bytes], list[int] | None]:
+    """Greedy tokens of bytes that need not be whole characters; None where no tokens spell them."""
+    found = _encoders.get(vocabulary)
+    if found is None:
+        found = _encoders[vocabulary] = _encoder_of(vocabulary)
+    return found
+
+
+def _encoder_of(vocabulary: TokenVocabulary) -> Callable[[bytes], list[int] | None]:
     ids = {token: index for index, token in enumerate(vocabulary.tokens) if token}
     longest = max(map(len, ids), default=1)
 
-    def encode(text: str) -> list[int]:
-        raw, found, at = text.encode(), list[int](), 0
-        while at < len(raw):
-            end = next(end for end in range(min(len(raw), at + longest), at, -1) if raw[at:end] in ids)
-            found.append(ids[raw[at:end]])
+    def encode(text: bytes) -> list[int] | None:
+        found, at = list[int](), 0
+        while at < len(text):
+            ends = range(min(len(text), at + longest), at, -1)
+            end = next((end for end in ends if text[at:end] in ids), None)
+            if end is None:
+                return None
+            found.append(ids[text[at:end]])
             at = end
         return found
 
     return encode
 
 
+_encoders: WeakKeyDictionary[TokenVocabulary, Callable[[bytes], list[int] | None]] = WeakKeyDictionary()
 _lock = threading.Lock()
 _tokenizers: WeakKeyDictionary[TokenVocabulary, llguidance.LLTokenizer] = WeakKeyDictionary()
 

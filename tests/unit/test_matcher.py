@@ -2,16 +2,19 @@ from __future__ import annotations
 
 import json
 import random
+from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from agent_runtime.scaffold.automaton import compile_language
+from agent_runtime.scaffold.grammar import MAX_DEPTH
 from agent_runtime.scaffold.language import LanguageError, language_of
 from agent_runtime.scaffold.matcher import SlotMatcher, matcher_for
+from agent_runtime.scaffold.schema import compile_schema
 from agent_runtime.scaffold.shape import (
     ConstantsShape,
     GrammarShape,
@@ -151,6 +154,33 @@ RECURSIVE = {
 }
 
 
+TREE = {"$ref": "#/$defs/tree"}
+EXPRESSION = {"$ref": "#/$defs/expression"}
+DEFINITIONS = {
+    "tree": {
+        "type": "object",
+        "properties": {
+            "kind": {"enum": ["leaf", "branch"]},
+            "id": {"type": "string", "pattern": "^[a-z]{2}-[0-9]{4}$"},
+            "children": {"type": "array", "items": TREE, "minItems": 2},
+            "next": TREE,
+        },
+        "required": ["kind", "id"],
+        "additionalProperties": {"type": "integer"},
+    },
+    "expression": {
+        "anyOf": [
+            {"type": "number", "minimum": 10},
+            {
+                "type": "object",
+                "properties": {"op": {"enum": ["+", "-"]}, "left": EXPRESSION, "right": EXPRESSION},
+                "required": ["op", "left", "right"],
+            },
+        ]
+    },
+}
+
+
 @pytest.mark.parametrize(
     "schema",
     [
@@ -183,6 +213,30 @@ def test_a_grammar_value_past_its_budget_ends_soon() -> None:
 
     assert len(taken) < 60
     assert Draft202012Validator(schema).is_valid(json.loads(matcher.text))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.sampled_from([TREE, EXPRESSION, {}]), st.integers(0, 2**32), st.integers(1, 90))
+def test_recursive_values_never_take_more_than_their_budget(schema: Any, seed: int, budget: int) -> None:
+    schema = {"type": "object", "additionalProperties": schema, "minProperties": 1, "$defs": DEFINITIONS}
+    shape = compile_schema(schema, tool_name="probe")
+    fewest = len(written(matcher_for(shape, VOCABULARY, budget=1), seed))
+
+    matcher = matcher_for(shape, VOCABULARY, budget=budget)
+    taken = written(matcher, seed, end_probability=0.0)
+
+    assert len(taken) <= max(budget, fewest)
+    Draft202012Validator(schema).validate(json.loads(matcher.text))
+
+
+def test_value_nested_too_deeply_is_ended() -> None:
+    matcher = matcher_for(compile_schema({}, tool_name="probe"), VOCABULARY, budget=4000)
+
+    while not matcher.can_end():
+        opening = VOCABULARY.tokens.index(b"[")
+        matcher.advance(opening if matcher.allowed()[opening] else int(matcher.allowed().argmax()))
+
+    assert matcher.text == "[" * MAX_DEPTH + "]" * MAX_DEPTH
 
 
 def test_grammar_refused_by_llguidance_says_why() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from agent_runtime.scaffold.shape import (
     StringShape,
     UnionShape,
 )
+from tests.contract.shape_sampler import sample, writes
 
 
 def shape_of(schema: Any) -> Shape:
@@ -186,6 +189,82 @@ def test_recursion_begins_a_grammar_at_the_property_that_leads_back() -> None:
     assert isinstance(parts, GrammarShape) or (
         isinstance(parts, ArrayShape) and isinstance(parts.items, GrammarShape)
     )
+
+
+NODE = {
+    "type": "object",
+    "properties": {"value": {"type": "integer"}, "next": {"$ref": "#/$defs/node"}},
+    "required": ["value"],
+}
+EXPRESSION = {
+    "anyOf": [
+        {"type": "number"},
+        {
+            "type": "object",
+            "properties": {
+                "op": {"enum": ["+", "-"]},
+                "left": {"$ref": "#/$defs/expression"},
+                "right": {"$ref": "#/$defs/expression"},
+            },
+            "required": ["op", "left", "right"],
+        },
+    ]
+}
+
+
+def nested(depth: int, wrap: Callable[[Any], Any], value: Any) -> Any:
+    for _ in range(depth):
+        value = wrap(value)
+    return value
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2, 3, 10, 30])
+def test_recursive_values_may_be_of_any_depth(depth: int) -> None:
+    chain = shape_of({"$ref": "#/$defs/node", "$defs": {"node": NODE}})
+    sum_ = shape_of({"$ref": "#/$defs/expression", "$defs": {"expression": EXPRESSION}})
+
+    assert writes(chain, nested(depth, lambda inner: {"value": 1, "next": inner}, {"value": 0}))
+    assert writes(sum_, nested(depth, lambda inner: {"op": "+", "left": inner, "right": 1}, 2))
+    assert writes(shape_of({}), nested(depth, lambda inner: {"a": [inner]}, None))
+    assert not writes(chain, nested(depth, lambda inner: {"value": 1, "next": inner}, {"value": "0"}))
+
+
+def test_definitions_that_lead_to_each_other_are_read_to_the_end() -> None:
+    schema = {
+        "type": "object",
+        "properties": {"a": {"$ref": "#/$defs/a"}},
+        "$defs": {
+            "a": {"type": "object", "properties": {"b": {"$ref": "#/$defs/b"}}, "required": ["b"]},
+            "b": {"type": "object", "properties": {"c": {"$ref": "#/$defs/c"}}, "required": ["c"]},
+            "c": {"anyOf": [{"type": "null"}, {"$ref": "#/$defs/a"}]},
+        },
+    }
+
+    value = nested(6, lambda inner: {"b": {"c": inner}}, None)
+
+    assert writes(shape_of(schema), {"a": value})
+
+
+def test_option_that_never_ends_is_left_out() -> None:
+    endless = {"type": "object", "properties": {"x": {"$ref": "#/$defs/endless"}}, "required": ["x"]}
+    schema = {"anyOf": [{"$ref": "#/$defs/endless"}, {"type": "array", "items": {"$ref": "#"}}]}
+
+    shape = shape_of({**schema, "$defs": {"endless": endless}})
+
+    assert writes(shape, [[], [[]]]) and not writes(shape, [{}])
+
+
+def test_keys_that_are_all_declared_are_never_sought() -> None:
+    schema = {
+        "type": "object",
+        "unevaluatedProperties": {"const": None},
+        "dependentSchemas": {"x_1": {}},
+        "propertyNames": {"enum": ["x_1"]},
+    }
+
+    shape, chance = shape_of(schema), random.Random(0)
+
+    assert all(sample(shape, chance) in ({}, {"x_1": None}) for _ in range(20))
 
 
 @pytest.mark.parametrize("schema", [{}, True, {"type": "object"}, {"type": "array"}])

@@ -1,7 +1,8 @@
 """Schemas for llguidance: values that shapes cannot say, in a dialect it reads exactly.
 
-The schema given here contains no combination, no reference cycle and no keyword that llguidance reads
-loosely. Recursion is unrolled a few levels; strings and arrays get an upper limit, so a value always ends.
+The schema given here contains no combination and no keyword that llguidance reads loosely. Recursion
+becomes a reference to a definition around it; strings and arrays get an upper limit. A definition is only
+referred to if some finite value satisfies it, so a value can always end.
 """
 
 from __future__ import annotations
@@ -48,15 +49,14 @@ MAX_TEXT = 256
 MAX_ITEMS = 16
 """Items of an array without maxItems, and undeclared keys of an object."""
 
-LEVELS = ((2, 100), (1, 250), (0, 2500))
-"""How often recursion may come back, and how many subschemas and keys that may cost; the first that fits."""
+MAX_PARTS = 2500
+"""Subschemas and keys one grammar may have. Where recursion makes it larger, it is left out."""
 
-MAX_TOTAL_PARTS = 20_000
+MAX_TOTAL_PARTS = 40_000
 """Subschemas and keys that may be looked at for all grammars of one document: a bound on time."""
 
 _MAX_INTEGER = 2**53 - 1
 _MAX_NUMBER = 10**12
-_ANY_DEPTH = 2
 _KEY = text.rust_key()
 
 
@@ -71,10 +71,14 @@ class GrammarWriter:
         """A writer for the nodes that `reader` reads."""
         self._reader = reader
         self._definitions: dict[str, JsonSchema] = {}
-        self._known: dict[tuple[Node, int], JsonSchema | None] = {}
+        self._names: dict[tuple[Node, bool], str] = {}
+        self._known: dict[tuple[Node, bool], JsonSchema | None] = {}
+        self._found: dict[Node, JsonSchema | None] = {}
+        self._writable: set[Node] = set()
         self._stack: list[Node] = []
+        self._may_recur = True
+        self._is_unsure = False
         self._num_parts = 0
-        self._max_parts = 0
         self._total_parts = 0
         self._obstacle: Unwritable | None = None
 
@@ -84,16 +88,15 @@ class GrammarWriter:
         Raises:
             Unwritable: nothing that satisfies the node can be written.
         """
-        for levels, max_parts in LEVELS:
-            self._num_parts, self._max_parts, self._obstacle = 0, max_parts, None
+        for self._may_recur in (True, False):
             try:
-                schema = self._node(of, levels)
+                schema = self._complete(of)
             except _TooLarge:
                 continue
             if schema is None:
                 raise self._obstacle or Unwritable("no value of finite size satisfies this", "")
             definitions = self._reachable(schema)
-            if sum(map(_size, definitions.values())) > max_parts:
+            if sum(map(_size, definitions.values())) > MAX_PARTS:
                 continue
             if definitions:
                 schema = {**schema, "$defs": definitions}
@@ -101,7 +104,22 @@ class GrammarWriter:
             if problem and not problem.startswith("WARNING"):
                 raise Unwritable(f"the grammar engine refuses it: {problem.strip().splitlines()[0]}", "")
             return schema
-        raise Unwritable(f"it has more than {LEVELS[-1][1]} parts", "")
+        raise Unwritable(f"it has more than {MAX_PARTS} parts", "")
+
+    def _complete(self, of: Node) -> JsonSchema | None:
+        """The schema of a node, once it is known which of the nodes it leads to have finite values.
+
+        A node that leads back to one around it is first taken to have none; that is put right by going
+        over everything again, until nothing more is found.
+        """
+        while True:
+            self._num_parts, self._obstacle, self._is_unsure = 0, None, False
+            num_writable = len(self._writable)
+            self._found.clear()
+            schema = self._node(of)
+            if not self._is_unsure or len(self._writable) == num_writable:
+                self._known.update({(node, self._may_recur): found for node, found in self._found.items()})
+                return schema
 
     def _reachable(self, schema: JsonSchema) -> dict[str, JsonSchema]:
         """The definitions a schema needs."""
@@ -114,49 +132,67 @@ class GrammarWriter:
                     pending.append(found[name])
         return found
 
-    def _node(self, of: Node, level: int) -> JsonSchema | None:
+    def _node(self, of: Node) -> JsonSchema | None:
         """The schema of a node, or None if nothing of finite size can be written."""
         of = self._reader.canonical(of)
         if of == ANYTHING:
-            return self._anything(_ANY_DEPTH)
-        if of in self._stack:
-            level -= 1
-        if level < 0 or is_nothing(of):
+            return self._anything()
+        if is_nothing(of):
             return None
-        key = (of, level)
+        key = (of, self._may_recur)
         if key in self._known:
             return self._known[key]
+        if of in self._found:
+            return self._found[of]
+        if of in self._stack:
+            return self._leading_back(of)
         self._count(1)
         self._stack.append(of)
         try:
-            schema = self._options(self._reader.options(of).branches, level)
+            schema = self._options(self._reader.options(of).branches)
         finally:
             self._stack.pop()
-        if schema is not None and ("properties" in schema or "anyOf" in schema):
-            name = f"part{len(self._definitions)}"
-            self._definitions[name] = schema
-            schema = {"$ref": f"#/$defs/{name}"}
-        self._known[key] = schema
+        if schema is not None:
+            if self._may_recur:
+                self._writable.add(of)
+            if key in self._names or "properties" in schema or "anyOf" in schema:
+                self._definitions[self._name(of)] = schema
+                schema = self._reference(of)
+        self._found[of] = schema
         return schema
+
+    def _leading_back(self, of: Node) -> JsonSchema | None:
+        if not self._may_recur:
+            return None
+        if of in self._writable:
+            return self._reference(of)
+        self._is_unsure = True
+        return None
+
+    def _reference(self, of: Node) -> JsonSchema:
+        return {"$ref": f"#/$defs/{self._name(of)}"}
+
+    def _name(self, of: Node) -> str:
+        return self._names.setdefault((of, self._may_recur), f"part{len(self._names)}")
 
     def _count(self, parts: int) -> None:
         self._num_parts += parts
         self._total_parts += parts
         if self._total_parts > MAX_TOTAL_PARTS:
             raise Unwritable("too much of it is recursive or free-form", "")
-        if self._num_parts > self._max_parts:
+        if self._num_parts > MAX_PARTS:
             raise _TooLarge
 
-    def _options(self, branches: Iterable[Facts], level: int) -> JsonSchema | None:
+    def _options(self, branches: Iterable[Facts]) -> JsonSchema | None:
         options: list[JsonSchema] = []
         for facts in branches:
             try:
-                options += (option for option in self._facts(facts, level) if option not in options)
+                options += (option for option in self._facts(facts) if option not in options)
             except Unwritable as obstacle:
                 self._obstacle = obstacle
         return _any_of(options)
 
-    def _facts(self, facts: Facts, level: int) -> Iterable[JsonSchema]:
+    def _facts(self, facts: Facts) -> Iterable[JsonSchema]:
         match facts:
             case ConstantFacts():
                 return [{"enum": list(facts.values)}]
@@ -165,16 +201,16 @@ class GrammarWriter:
             case StringFacts():
                 return [_string(facts)]
             case ArrayFacts():
-                array = self._array(settled_array(facts, self._reader), level)
+                array = self._array(settled_array(facts, self._reader))
                 return [] if array is None else [array]
             case ObjectFacts():
                 return [
                     schema
                     for settled in settled_objects(facts, self._reader)
-                    for schema in self._objects(settled, level)
+                    for schema in self._objects(settled)
                 ]
 
-    def _array(self, facts: ArrayFacts, level: int) -> JsonSchema | None:
+    def _array(self, facts: ArrayFacts) -> JsonSchema | None:
         most = (
             facts.max_items
             if facts.max_items is not None
@@ -186,12 +222,12 @@ class GrammarWriter:
             most = 1
         prefix: list[JsonSchema] = []
         for item in facts.prefix[:most]:
-            schema = self._node(item, level)
+            schema = self._node(item)
             if schema is None:
                 most = len(prefix)
                 break
             prefix.append(schema)
-        rest = self._node(facts.rest, level) if most > len(prefix) else None
+        rest = self._node(facts.rest) if most > len(prefix) else None
         if rest is None:
             most = min(most, len(prefix))
         if facts.min_items > most:
@@ -203,11 +239,11 @@ class GrammarWriter:
             result["minItems"] = facts.min_items
         return result
 
-    def _objects(self, facts: ObjectFacts, level: int) -> Iterable[JsonSchema]:
+    def _objects(self, facts: ObjectFacts) -> Iterable[JsonSchema]:
         declared: dict[str, JsonSchema] = {}
         taken: dict[str, bool] = {}
         for name in facts.declared():
-            schema = self._node(self._reader.written_property(facts, name), level)
+            schema = self._node(self._reader.written_property(facts, name))
             if schema is None and name in facts.required:
                 return
             if schema is None:
@@ -221,7 +257,7 @@ class GrammarWriter:
         if most is not None and most < 0:
             return
         wants_more = wants_more_keys(facts) or fewest > len(optional)
-        extra = self._undeclared(facts, level) if wants_more and (most is None or most > 0) else {}
+        extra = self._undeclared(facts) if wants_more and (most is None or most > 0) else {}
         for chosen, others in _presence(optional, fewest, most, has_extra=bool(extra)):
             still = fewest - len(chosen)
             properties = {
@@ -251,7 +287,7 @@ class GrammarWriter:
                 continue
             yield result
 
-    def _undeclared(self, facts: ObjectFacts, level: int) -> JsonSchema:
+    def _undeclared(self, facts: ObjectFacts) -> JsonSchema:
         """Keys that nothing declares, as disjoint `patternProperties`."""
         patterns = list(dict.fromkeys(pattern for scope in facts.scopes for pattern, _ in scope.patterns))
         names = self._key_patterns(facts)
@@ -260,8 +296,8 @@ class GrammarWriter:
             value = ANYTHING
             for scope in facts.scopes:
                 value = both(value, scope.additional)
-            schema = self._node(value, level)
-            return {} if schema is None else {names: schema}
+            schema = self._node(value)
+            return {} if schema is None or names is None else {names: schema}
         if facts.names:
             return {}
         for pattern in patterns:
@@ -273,9 +309,11 @@ class GrammarWriter:
                 for other, child in scope.patterns:  # a key may match several: then all of them count
                     if other != pattern and not text.are_disjoint(other, pattern):
                         value = both(value, child)
-            schema = self._node(value, level)
+            schema = self._node(value)
             spelt = text.rust_patterns(pattern)
             if schema is None or spelt is None or len(spelt) > 1:
+                continue
+            if text.is_spent(spelt[0], frozenset(facts.declared())):
                 continue
             if all(
                 text.are_disjoint(pattern, other)
@@ -285,11 +323,12 @@ class GrammarWriter:
                 regions[spelt[0]] = schema
         return regions
 
-    def _key_patterns(self, facts: ObjectFacts) -> str:
-        """What undeclared keys look like."""
+    def _key_patterns(self, facts: ObjectFacts) -> str | None:
+        """What undeclared keys look like, or None where every allowed key is declared."""
         if not facts.names:
             # Declared names stay out: llguidance would demand of them what it demands of undeclared ones.
             return text.rust_key(facts.declared())
+        declared, is_spent = frozenset(facts.declared()), False
         options = [
             item for item in self._reader.options(facts.names).branches if not isinstance(item, ObjectFacts)
         ]
@@ -308,31 +347,39 @@ class GrammarWriter:
                     return _KEY.replace("{1,48}", f"{{{max(settled.min_length, 1)},{most}}}")
                 if settled.min_length or settled.max_length is not None:
                     continue
-                return spelt[0]
+                if not text.is_spent(spelt[0], declared):
+                    return spelt[0]
+                is_spent = True
             if isinstance(item, ConstantFacts):
                 words = [value for value in item.values if isinstance(value, str)]
-                if words:
-                    return "^(?:" + "|".join(text.rust_literal(word) for word in words) + ")$"
+                free = [word for word in words if word not in declared]
+                if free:
+                    return "^(?:" + "|".join(map(text.rust_literal, free)) + ")$"
+                is_spent = is_spent or bool(words)
+        if is_spent:
+            return None
         raise Unwritable("these key names cannot be written", "propertyNames")
 
-    def _anything(self, depth: int) -> JsonSchema:
-        """Any JSON value, nested a few levels."""
-        name = f"any{depth}"
-        if name not in self._definitions:
-            scalars: list[JsonSchema] = [
+    def _anything(self) -> JsonSchema:
+        """Any JSON value."""
+        inner: JsonSchema = {"$ref": "#/$defs/any"}
+        self._definitions["any"] = {
+            "anyOf": [
                 {"enum": [None, True, False]},
                 {"type": "number", "minimum": -_MAX_NUMBER, "maximum": _MAX_NUMBER},
                 {"type": "string", "maxLength": MAX_TEXT},
+                {"type": "array", "items": inner, "maxItems": MAX_ITEMS},
+                {
+                    "type": "object",
+                    "properties": {},
+                    "required": [],
+                    "patternProperties": {_KEY: inner},
+                    "additionalProperties": False,
+                    "maxProperties": MAX_ITEMS,
+                },
             ]
-            if depth:
-                inner = self._anything(depth - 1)
-                scalars.append({"type": "array", "items": inner, "maxItems": MAX_ITEMS})
-                scalars.append(
-                    {"type": "object", "patternProperties": {_KEY: inner}, "additionalProperties": False,
-                     "maxProperties": MAX_ITEMS}
-                )  # fmt: skip
-            self._definitions[name] = {"anyOf": scalars}
-        return {"$ref": f"#/$defs/{name}"}
+        }
+        return inner
 
 
 def _references(schema: Any) -> Iterable[str]:

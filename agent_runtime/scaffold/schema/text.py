@@ -226,6 +226,16 @@ def rust_all_but(words: frozenset[str]) -> str:
     return f"^{_other_than(_trie(words), r'[^{}]', _ANY_CHARACTER + '*', is_start=False)}$"
 
 
+@lru_cache(maxsize=1024)
+def is_spent(pattern: str, words: frozenset[str]) -> bool:
+    """Whether a Rust pattern is provably found in no text but some of these words."""
+    if not words:
+        return False
+    schema = string_schema([pattern, rust_all_but(words)], 0, None)
+    message = LLMatcher.validate_grammar(LLMatcher.grammar_from_json_schema(schema))
+    return str(message).startswith("Unsatisfiable")
+
+
 def rust_key(names: Iterable[str] = (), *, shortest: int = 1, longest: int = 48) -> str:
     """A Rust pattern for keys that need no escape, none of them among `names`."""
     taken = _trie(names)
