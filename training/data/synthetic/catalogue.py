@@ -11,7 +11,7 @@ from . import words as w
 from .choice_kinds import coded_kind, enum_kind, flag_kind, one_of_kind
 from .code_texts import code_text, command, program_kind
 from .draw import Draw
-from .kinds import STRING, Kind, Said, from_list, made, quoted, text_copy
+from .kinds import STRING, Copy, Kind, Said, from_list, made, quoted, quoted_at_times, text_copy
 from .list_kinds import (
     dict_kind,
     list_kind,
@@ -52,21 +52,23 @@ def _identifier(draw: Draw, argument: str) -> Kind:
     style = draw.between(0, 6)
     separator = draw.pick(("-", "-", "_", "", "#"))
 
-    def sample(d: Draw) -> Said:
+    def make(d: Draw) -> str:
         if style < 2:
-            return text_copy(f"{prefix}{separator if prefix else ''}{d.between(100, 99999)}")
+            return f"{prefix}{separator if prefix else ''}{d.between(100, 99999)}"
         if style == 2:
-            return text_copy(f"{prefix.lower()}{separator if prefix else ''}{int(d.random() * 16**8):08x}")
+            return f"{prefix.lower()}{separator if prefix else ''}{int(d.random() * 16**8):08x}"
         if style == 3:
             letters = "".join(d.pick("ABCDEFGHJKLMNPQRSTUVWXYZ") for _ in range(d.between(2, 3)))
-            return text_copy(f"{letters}{d.between(10, 9999)}")
+            return f"{letters}{d.between(10, 9999)}"
         if style == 4:
-            return text_copy(f"{d.pick(w.NOUNS)}-{d.between(1, 99)}")
-        letters = "".join(
+            return f"{d.pick(w.NOUNS)}-{d.between(1, 99)}"
+        return "".join(
             d.pick("ABCDEFGHJKLMNPQRSTUVWXYZ0123456789abcdefghijkmnopqrstuvwxyz")
             for _ in range(d.between(5, 9))
         )
-        return text_copy(letters)
+
+    def sample(d: Draw) -> Said:
+        return quoted_at_times(d, make(d), 0.12)
 
     schema: dict[str, Any] = STRING
     if style == 3 and draw.chance(0.3):
@@ -130,6 +132,16 @@ def _equation(draw: Draw) -> str:
             f"x/{a} {sign} {b} = {c}",
         )
     )
+
+
+def _formula(draw: Draw, _: str) -> Kind:
+    def sample(d: Draw) -> Said:
+        text = formula(d)
+        if d.chance(0.15):
+            return text, [d.pick(("f(x) = ", "y = ", "f(x)=", "y=")), Copy("", text)]
+        return quoted_at_times(d, text, 0.15)
+
+    return Kind(STRING, sample)
 
 
 def _json_text(draw: Draw) -> str:
@@ -230,12 +242,12 @@ _WRITTEN: dict[str, Callable[[Draw, str], Kind]] = {
     "person": made(person, "for {}"),
     "email": made(email, "to {}", "for {}", schema={"type": "string", "format": "email"}),
     "url": made(url, "at {}", "from {}", schema={"type": "string", "format": "uri"}),
-    "path": made(file_path),
+    "path": made(file_path, quote_share=0.12),
     "phone": made(phone),
     "word": made(any_word, quote_share=0.12),
     "text": quoted(message_text, "saying {}", "that says {}", "with the text {}"),
     "title": quoted(title_text, "titled {}", "called {}", "named {}", "with the title {}"),
-    "formula": made(formula),
+    "formula": _formula,
     "code": quoted(code_text),
     "coord": lambda draw, argument: Kind({"type": "number"}, lambda d: sample_coordinate(d), ""),
     "address": made(
@@ -310,13 +322,13 @@ _WRITTEN: dict[str, Callable[[Draw, str], Kind]] = {
         ),
         (),
     ),
-    "equation": made(_equation),
+    "equation": made(_equation, quote_share=0.15),
     "jsontext": quoted(_json_text),
     "regex": quoted(_regex),
     "program": program_kind,
     "command": quoted(command),
     "numtext": made(lambda d: str(d.between(1, 900)) if d.chance(0.6) else f"{d.random() * 100:.1f}"),
-    "dna": made(lambda d: "".join(d.pick("ACGT") for _ in range(d.between(6, 24)))),
+    "dna": made(lambda d: "".join(d.pick("ACGT") for _ in range(d.between(6, 20))), quote_share=0.15),
     "flightno": made(_flight_number),
     "plate": made(_plate),
     "zip": made(

@@ -69,12 +69,22 @@ def from_list(
         hint = ""
         if examples and draw.chance(0.2):
             hint = draw.pick(("e.g. {}", "for example {}", "such as {}")).format(draw.pick(options))
-        return Kind(STRING, lambda d: text_copy(d.pick(options)), hint, phrases)
+        return Kind(STRING, lambda d: quoted_at_times(d, d.pick(options), 0.08), hint, phrases)
 
     return build
 
 
 QUOTES = (("'", "'"), ('"', '"'), ('"', '"'), ("“", "”"), ("`", "`"))
+
+
+def quoted_at_times(draw: Draw, text: str, share: float) -> Said:
+    """A string value said as it is, in quotes in a share of the cases."""
+    if not draw.chance(share):
+        return text_copy(text)
+    before, after = draw.pick(QUOTES)
+    if before in text:
+        return text_copy(text)
+    return text, [before, Copy("", text), after]
 
 
 def made(
@@ -87,11 +97,7 @@ def made(
     """A kind whose values are made, and said as they are, at times in quotes."""
 
     def sample(draw: Draw) -> Said:
-        text = make(draw)
-        if quote_share and draw.chance(quote_share):
-            before, after = draw.pick(QUOTES)
-            return text, [before, Copy("", text), after]
-        return text_copy(text)
+        return quoted_at_times(draw, make(draw), quote_share)
 
     def build(draw: Draw, _: str) -> Kind:
         used = schema if schema is not None and draw.chance(0.3) else STRING

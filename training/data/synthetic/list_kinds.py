@@ -21,7 +21,11 @@ def _join_items(pieces: list[list[Piece]], last: str) -> list[Piece]:
     return joined
 
 
-_QUOTE_SIGNS = ("'", '"', "“", "`")
+_QUOTE_SIGNS = frozenset("'\"“`")
+
+
+def _has_quotes(pieces: list[Piece]) -> bool:
+    return any(_QUOTE_SIGNS & set(piece if isinstance(piece, str) else piece.text) for piece in pieces)
 
 
 def list_kind(item: Kind, low: int, high: int, *, is_bracketed: bool = False) -> Kind:
@@ -40,7 +44,7 @@ def list_kind(item: Kind, low: int, high: int, *, is_bracketed: bool = False) ->
             said = [inner if inner[0] in ("[", "(") else ["[", *inner, "]"] for inner in said]
             return values, ["[", *_join_items(said, ", "), "]"]
         is_text = item.schema["type"] == "string"
-        if is_text and draw.chance(0.2) and all(pieces[0] not in _QUOTE_SIGNS for pieces in said):
+        if is_text and draw.chance(0.2) and not any(_has_quotes(pieces) for pieces in said):
             sign = draw.pick(("'", "'", '"'))
             said = [[sign, *pieces, sign] for pieces in said]
             if draw.chance(0.3):
@@ -140,7 +144,7 @@ def series_kind(draw: Draw, argument: str) -> Kind:
         number = d.between(int(low), int(high))
         return number, [Copy("", str(number))]
 
-    return list_kind(Kind({"type": kind}, one), 3, 8)
+    return list_kind(Kind({"type": kind}, one), 3, 5 if draw.chance(0.6) else 8)
 
 
 def dict_kind(draw: Draw, argument: str) -> Kind:

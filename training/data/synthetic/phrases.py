@@ -143,7 +143,9 @@ def say_named(draw: Draw, named: list[tuple[Parameter, list[Piece]]], form: int 
     if form is None:
         form = draw.pick(_FORMS)
     if form == 11:
-        if 1 < len(named) < 5 and all(_is_short(parameter, pieces) for parameter, pieces in named):
+        sorts = {_SORTS.get(parameter.kind.schema["type"], "text") for parameter, _ in named}
+        is_row = 1 < len(named) < 5 and len(sorts) == 1
+        if is_row and all(_is_short(parameter, pieces) for parameter, pieces in named):
             return _say_names_first(draw, named)
         form = draw.between(0, 1)
     said: list[Piece] = []
