@@ -140,7 +140,7 @@ def _action(draw: Draw, thing: _Thing, attribute: _Attribute) -> Action:
         f"the {attribute.name} of {place}",
         f"the {attribute.name} for {place}",
     ]
-    if attribute.name.endswith("s"):
+    if attribute.name.endswith("s") and not attribute.name.endswith(("ss", "us", "is")):
         asks[0] = f"what are the {attribute.name} of {place}"
     if attribute.question:
         question = attribute.question.replace("{}", place)

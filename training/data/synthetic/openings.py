@@ -56,7 +56,7 @@ QUESTIONS = (
 
 _QUESTION_WORDS = frozenset(
     "how what which who where when is are do does can will should whats what's did has am could any "
-    "anything in at for".split()
+    "anything in at for on of to may must why since".split()
 )
 _STATEMENT_WORDS = frozenset(
     "i i'm i'd i've i'll my we there it it's our someone you this one task ticket option don't".split()
@@ -89,19 +89,35 @@ def open_request(
         opening = _open_with(draw, draw.pick(asks), tool, given, call)
         if opening is not None:
             return opening
-    thing = draw.pick(action.said_objects) if action.said_objects and draw.chance(0.85) else action.object
+    thing = draw.pick(action.said_objects) if action.said_objects and draw.chance(0.9) else action.object
+    head = _OF_SOME.match(thing)
+    if head and draw.chance(0.9) and any(_follows_of(p.phrases) for p in tool.parameters if p.name in given):
+        thing = head[1]  # "the president of Peru", not "the president of a country of Peru"
     if action.family in ("calc", "get") and draw.chance(0.5):
-        before, _, after = draw.pick(QUESTIONS).partition("{thing}")
-        if _is_plural(thing):
-            before = before.replace("What is", "What are").replace("What's", "What are")
+        before, after = _question_about(draw, thing)
         return Opening([before + thing], after)
     verb = "look for" if tool.verb == "search" else draw.pick(action.verbs) if draw.chance(0.4) else tool.verb
     return _goal(draw, f"{verb} {thing}")
 
 
+def _question_about(draw: Draw, thing: str) -> tuple[str, str]:
+    """What stands before and after the thing that is asked about."""
+    before, _, after = draw.pick(QUESTIONS).partition("{thing}")
+    if _is_plural(thing):
+        before = before.replace("What is", "What are").replace("What's", "What are")
+    return before, after
+
+
+_OF_SOME = re.compile(r"(.+) of (?:a|an) ")
+
+
+def _follows_of(phrases: tuple[str, ...]) -> bool:
+    return any(phrase.startswith("of ") for phrase in phrases)
+
+
 def _is_plural(thing: str) -> bool:
     """Whether the head noun is: "the roots of an equation", "flights"."""
-    head = re.split(r" (?:of|for|in|on|from|to|with|about) ", thing, maxsplit=1)[0]
+    head = re.split(r" (?:of|for|in|on|from|to|with|about) ", f"{thing} ", maxsplit=1)[0].strip()
     return head.endswith("s") and not head.endswith(("ss", "us", "is"))
 
 
@@ -166,7 +182,7 @@ def _opening_of(
     if not head or first_word in _STATEMENT_WORDS or "; " in ask:
         return Opening(sentence, ".", used)
     if first_word in ("the", "a", "an"):
-        before, _, after = draw.pick(QUESTIONS).partition("{thing}")
+        before, after = _question_about(draw, head)
         return Opening([before + head, *inside], after, used)
     goal = _goal(draw, head, _ORDERS if _TO_ME.search(ask) else OPENERS)
     return Opening([*goal.before, *inside], goal.after, used)
