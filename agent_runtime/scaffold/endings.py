@@ -8,18 +8,12 @@ says nothing.
 from __future__ import annotations
 
 import json
-import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-import numpy as np
-from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
+from .scalar_endings import scalar_end
 
 JsonSchema = Mapping[str, Any]
-
-_WALKS = 8
-_LONGEST_WALK = 400
 
 
 class _NoEnd(Exception):
@@ -114,7 +108,7 @@ class Endings:
             if any(self._shortest(part) is None for part in needed):
                 return None
             return b"{" + self._rest(schema, 0, 0)
-        return _scalar_end(json.dumps(schema), b"")
+        return scalar_end(json.dumps(schema), b"")
 
     def _steps(self) -> Iterator[bytes]:
         """What one decision can add to a value, for every kind of decision."""
@@ -173,7 +167,7 @@ class Endings:
     def _scalar(self, schema: JsonSchema, at: int) -> _Reading:
         end = _scalar_extent(self._written, at)
         begun = self._written[at:end]
-        tail = _scalar_end(json.dumps(schema), begun)
+        tail = scalar_end(json.dumps(schema), begun)
         if tail == b"":
             return _Reading(end=end)
         return _Reading(tail=tail) if end == len(self._written) else _NO
@@ -323,7 +317,7 @@ def _shorter(texts: Iterable[bytes | None]) -> bytes | None:
 
 
 def _item(schema: JsonSchema, index: int) -> Any:
-    prefix: Sequence[Any] = schema.get("prefixItems", ())
+    prefix = schema.get("prefixItems", ())
     return prefix[index] if index < len(prefix) else schema.get("items", False)
 
 
@@ -340,7 +334,7 @@ def _key(name: str) -> bytes:
 
 
 def _extra_key(pattern: str, begun: bytes) -> bytes | None:
-    end = _scalar_end(json.dumps({"type": "string", "pattern": pattern}), begun)
+    end = scalar_end(json.dumps({"type": "string", "pattern": pattern}), begun)
     return None if end is None else end + b": "
 
 
@@ -385,63 +379,3 @@ def _scalar_extent(written: bytes, at: int) -> int:
 def _goes_on(text: bytes, begun: bytes) -> bool:
     """Whether a constant is only the beginning of what is written: 1 of 12."""
     return text[-1:].isalnum() and begun[len(text) : len(text) + 1] not in (b"", b",", b"]", b"}")
-
-
-# Strings and numbers: llguidance is asked itself, byte by byte.
-
-
-class _Bytes:
-    """A tokenizer whose tokens are bytes."""
-
-    eos_token_id = 256
-    bos_token_id = None
-    tokens = (*(bytes([value]) for value in range(256)), b"<end>")
-    special_token_ids = (256,)
-
-    def __call__(self, text: str | bytes) -> list[int]:
-        return list(text if isinstance(text, bytes) else text.encode())
-
-
-@lru_cache(maxsize=1)
-def _byte_tokenizer() -> LLTokenizer:
-    return LLTokenizer(TokenizerWrapper(_Bytes()), slices=[])
-
-
-@lru_cache(maxsize=256)
-def _scalar_matcher(schema: str) -> LLMatcher:
-    return LLMatcher(_byte_tokenizer(), LLMatcher.grammar_from_json_schema(schema), log_level=0)
-
-
-@lru_cache(maxsize=4096)
-def _scalar_end(schema: str, begun: bytes) -> bytes | None:
-    """A short end of a string or number that begins like this; None where it cannot begin so."""
-    matcher = _scalar_matcher(schema)
-    if matcher.is_error():
-        return None
-    matcher = matcher.deep_copy()
-    if begun and matcher.try_consume_tokens(list(begun)) != len(begun):
-        return None
-    return _shorter(_walked(matcher.deep_copy(), random.Random(seed)) for seed in range(_WALKS))
-
-
-_PLAIN = frozenset(b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
-_MARKS = frozenset(b" !#$%&'()*+,-./:;<=>?@[]^_`{|}~")
-
-
-def _walked(matcher: LLMatcher, chance: random.Random) -> bytes | None:
-    """A random way to the end, which is taken where it is offered."""
-    walked = bytearray()
-    while not matcher.is_accepting():
-        bits = np.unpackbits(np.frombuffer(matcher.compute_bitmask(), np.uint8)[:32], bitorder="little")
-        allowed = np.flatnonzero(bits).tolist()
-        if not allowed or len(walked) > _LONGEST_WALK:
-            return None
-        if 0x22 in allowed and not walked.endswith(b"\\"):
-            byte = 0x22
-        else:
-            # Half of the time no letter: what a pattern waits for is rarely one more of the same.
-            likely = _MARKS if chance.random() < 0.5 else _PLAIN
-            byte = chance.choice([value for value in allowed if value in likely] or allowed)
-        matcher.consume_token(byte)
-        walked.append(byte)
-    return bytes(walked)

@@ -88,6 +88,24 @@ def test_a_number_ends_where_it_may() -> None:
     assert endings.after(b"[[]]") == b""
 
 
+@pytest.mark.parametrize(
+    "begun", [b"", b"{", b'{"', b'{"x nig', b'{"nightly', b'{"nightly": 1, "be', b'{"nightly": 1,']
+)
+def test_a_key_is_made_to_match_its_pattern(begun: bytes) -> None:
+    channels = {
+        "type": "object",
+        "patternProperties": {"nightly|beta": {"type": "integer"}},
+        "additionalProperties": False,
+        "minProperties": 1,
+    }
+    grammar = grammar_of(channels)
+
+    tail = Endings(grammar.schema).after(begun)
+
+    assert tail is not None and len(tail) < 20
+    judge_for(channels).validate(json.loads(begun + tail))
+
+
 def test_text_that_no_value_begins_with_has_no_end() -> None:
     assert Endings(LISTS.schema).after(b'{"a') is None
 
