@@ -68,6 +68,8 @@ def _parameter(draw: Draw, used: set[str]) -> ParameterRule | None:
                 "bounds",
             )
         )
+        if draw.chance(0.2):
+            return None if name in used else ParameterRule((name,), "dict", "", True, None, ())
         rule = ParameterRule((name,), "obj", _object_fields(draw), draw.chance(0.6), None, ())
         return None if name in used else rule
     if roll < 0.30:

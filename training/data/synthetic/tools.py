@@ -29,8 +29,8 @@ class Parameter:
     phrases: tuple[str, ...] = ()
     rule_name: str = ""
     """The parameter's name in the grammar: wordings refer to it."""
-    null: str = ""
-    """How the schema allows null: not at all, in `type`, or as a union."""
+    beside: str = ""
+    """What the schema allows beside the value: nothing, null in `type`, or a union ("anyOf null")."""
     said_label: str = ""
     """What requests call it: its label, or another word for it."""
 
@@ -50,10 +50,11 @@ class DrawnTool:
         properties: dict[str, Any] = {}
         for parameter in self.parameters:
             schema = dict(parameter.kind.schema)
-            if parameter.null == "type":
+            if parameter.beside == "type":
                 schema["type"] = [schema["type"], "null"]
-            elif parameter.null == "union":
-                schema = {"anyOf": [schema, {"type": "null"}]}
+            elif parameter.beside:
+                keyword, _, other = parameter.beside.partition(" ")
+                schema = {keyword: [schema, {"type": other}]}
             if parameter.description:
                 schema["description"] = parameter.description
             if parameter.has_default:
@@ -256,6 +257,15 @@ def _default_of(rule: ParameterRule, kind: Kind) -> tuple[Any, bool]:
     return None, False
 
 
+def _beside(draw: Draw, rule: ParameterRule) -> str:
+    """What else a parameter may be: null where it is optional, or a type that its values never look like."""
+    if rule.kind in ("int", "num") and draw.chance(0.3):
+        return draw.pick(("oneOf string", "anyOf string"))
+    if rule.kind in ("cities", "person", "companies", "topics", "products") and draw.chance(0.4):
+        return draw.pick(("oneOf integer", "anyOf integer"))
+    return "" if rule.is_required else draw.pick(("type", "anyOf null", "anyOf null"))
+
+
 def draw_parameter(
     draw: Draw,
     rule: ParameterRule,
@@ -304,7 +314,9 @@ def draw_parameter(
     if len(rule.names) > 1 and draw.chance(0.2):
         said = max(humanise(draw.pick(rule.names)), label if len(label) < 3 else "", key=len)
     shows_default = has_default and draw.chance(0.55)
-    is_nullable = not rule.is_required and "enum" not in kind.schema and draw.chance(0.07)
+    beside = ""
+    if "enum" not in kind.schema and draw.chance(0.07 if not rule.is_required else 0.02):
+        beside = _beside(draw, rule)
     return Parameter(
         name,
         label,
@@ -315,7 +327,7 @@ def draw_parameter(
         shows_default,
         phrases,
         rule.names[0],
-        draw.pick(("type", "union")) if is_nullable else "",
+        beside,
         said,
     )
 
