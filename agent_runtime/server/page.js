@@ -24,9 +24,26 @@ function make(tag, className, text) {
 function show(element) {
   page.empty.hidden = true;
   page.conversation.append(element);
-  element.scrollIntoView({ block: "end" });
+  follow();
   return element;
 }
+
+// Keep the newest words in view, unless the reader has scrolled away from them.
+let isFollowing = true;
+
+function follow() {
+  if (isFollowing) page.conversation.scrollTop = page.conversation.scrollHeight;
+}
+
+let lastTop = 0;
+
+page.conversation.addEventListener("scroll", () => {
+  // Only a reader scrolls up. How far the end is says little: it may have moved since.
+  const { scrollHeight, scrollTop, clientHeight } = page.conversation;
+  if (scrollTop < lastTop - 4) isFollowing = false;
+  if (scrollHeight - scrollTop - clientHeight < 40) isFollowing = true;
+  lastTop = scrollTop;
+});
 
 // A message's text with its marks. Positions count characters as Python does, not UTF-16 units.
 class Said {
@@ -116,7 +133,6 @@ class CallCard {
     const table = make("table");
     for (const [path, slot] of slots) table.append(this.row(path, slot));
     this.element.append(table);
-    this.element.scrollIntoView({ block: "end" });
   }
 
   row(path, slot) {
@@ -148,7 +164,6 @@ class CallCard {
   answer(result) {
     const box = make("div", `result ${result.status}`);
     this.element.append(box);
-    this.element.scrollIntoView({ block: "end" });
     return new Said(box, result.message);
   }
 }
@@ -254,8 +269,11 @@ async function ask(question) {
   const mine = epoch;
   messages = [...messages, { role: "user", content: question }];
   places.push(new Said(show(make("div", "said user")), question));
+  isFollowing = true;
+  follow();
   running = new AbortController();
   setRunning(true);
+  const answer = new Answer();
   try {
     const response = await fetch("/v1/runs", {
       method: "POST",
@@ -264,17 +282,18 @@ async function ask(question) {
       signal: running.signal,
     });
     if (!response.ok) throw await problemOf(response);
-    const answer = new Answer();
     let isWhole = false;
     for await (const event of eventsOf(response)) {
       if (epoch !== mine) return;
       if (event.error) throw new Error(event.error.message);
       answer.take(event);
+      follow();
       isWhole ||= event.type === "run";
     }
     if (!isWhole) throw new Error("the connection was lost in the middle of the answer");
   } catch (error) {
     if (epoch !== mine) return;
+    answer.dropUnfinished();
     ({ messages, places } = before);
     fail(error.name === "AbortError" ? "Stopped. The question is not part of the conversation." : error.message);
   } finally {
@@ -302,6 +321,7 @@ function setRunning(isRunning) {
   page.stop.hidden = !isRunning;
   page.conversation.setAttribute("aria-busy", String(isRunning));
   if (!isRunning) page.question.focus();
+  follow();
 }
 
 async function look() {

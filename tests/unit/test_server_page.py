@@ -119,6 +119,8 @@ async def test_a_call_is_shown_with_confidence_and_its_evidence_is_marked() -> N
 
             await ask(page, "And <i>now</i>?")
             await page.get_by_text(second).wait_for()
+            row, whole = await days.bounding_box(), await card.bounding_box()
+            assert whole["y"] < row["y"] < row["y"] + row["height"] < whole["y"] + whole["height"]
             assert await page.locator("main b, main i").count() == 0
             assert await page.locator(".user").count() == 2
 
