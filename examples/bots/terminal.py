@@ -55,6 +55,9 @@ DOUBTFUL = 0.5
 MAX_ANSWER_TOKENS = 120
 """The model's sentence is short: the card above it says everything."""
 
+ONE_ROUND = 2
+"""Turns for one round of calls and the answer."""
+
 Context = Mapping[str, Any]
 
 
@@ -85,7 +88,7 @@ class Bot:
     briefs: Mapping[str, Callable[[Any], Any]]
     connect: Callable[[str | None], AbstractAsyncContextManager[Context]]
     system: str = ""
-    max_turns: int = 2
+    max_turns: int = ONE_ROUND
     script: Callable[[Talk, str], Awaitable[None]] | None = None
 
 
@@ -247,6 +250,8 @@ class Talk:
                         self._wait_for("thinking")
                     case ResultReady(result=result):
                         self.show_result(result)
+                        if result.status == "failed" and self._bot.max_turns <= ONE_ROUND:
+                            return  # why is said, there is no second try, and a model could only embroider
                     case TextDelta(text=text):
                         if not self._is_in_line:
                             self._stop_waiting()
