@@ -44,7 +44,7 @@ class Tool:
         timeout_s: seconds one attempt may take; None leaves it to the deployment.
         is_idempotent: whether it may be tried again after a failure.
         hidden: parameters the model never sees, filled from the run's context.
-        call_shape: what a call's arguments look like, compiled.
+        call_shapes: what a call's arguments may look like, compiled; any one of them.
         notes: what of the schema was read differently from how it was written.
     """
 
@@ -56,7 +56,7 @@ class Tool:
     timeout_s: float | None = None
     is_idempotent: bool = False
     hidden: tuple[str, ...] = ()
-    call_shape: ObjectShape = field(init=False, repr=False)
+    call_shapes: tuple[ObjectShape, ...] = field(init=False, repr=False)
     notes: tuple[str, ...] = field(default=(), repr=False)
     _field_names: Mapping[str, str] = field(default_factory=dict, repr=False)
     _needed_hidden: tuple[str, ...] = field(default=(), repr=False)
@@ -73,11 +73,15 @@ class Tool:
         compiled = compile_call(self.parameters, tool_name=self.name)
         notes = tuple(dict.fromkeys((*self.notes, *compiled.notes)))
         object.__setattr__(self, "parameters", compiled.schema)
-        object.__setattr__(self, "call_shape", compiled.shape)
+        object.__setattr__(self, "call_shapes", _writable_shapes(self.name, compiled.shapes))
         object.__setattr__(self, "notes", notes)
-        build_scaffold(self.name, compiled.shape)  # refuses what no call can satisfy, now and not in a turn
         for note in notes:
             logger.info("tool %s: %s", self.name, note)
+
+    @property
+    def call_shape(self) -> ObjectShape:
+        """The first of `call_shapes`: the only one, unless the schema has alternatives at its root."""
+        return self.call_shapes[0]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function behind the tool, as if it had never been bound."""
@@ -244,6 +248,22 @@ def tool(
         _field_names=source.field_names,
         _needed_hidden=source.needed_hidden,
     )
+
+
+def _writable_shapes(name: str, shapes: tuple[ObjectShape, ...]) -> tuple[ObjectShape, ...]:
+    """Those of which a call can be written; what no call can satisfy is refused now and not in a turn."""
+    found: list[ObjectShape] = []
+    refusal: SchemaError | None = None
+    for shape in shapes:
+        try:
+            build_scaffold(name, shape)
+        except SchemaError as error:
+            refusal = refusal or error
+        else:
+            found.append(shape)
+    if not found and refusal is not None:
+        raise refusal
+    return tuple(found)
 
 
 def _rebound(

@@ -60,8 +60,8 @@ class OfferedTool(Protocol):
         ...
 
     @property
-    def call_shape(self) -> ObjectShape:
-        """What its arguments may be."""
+    def call_shapes(self) -> tuple[ObjectShape, ...]:
+        """What its arguments may be: any one of these."""
         ...
 
     def validate(self, arguments: Mapping[str, Any]) -> tuple[str, ...]:
@@ -267,7 +267,7 @@ class _TurnWriter:
 
     def _frontier(self, tools: tuple[OfferedTool, ...]) -> CallFrontier:
         return CallFrontier(
-            [CallWalker(build_scaffold(tool.name, tool.call_shape)) for tool in tools],
+            [CallWalker(build_scaffold(tool.name, shape)) for tool in tools for shape in tool.call_shapes],
             vocabulary=self._view.vocabulary,
             trees=self._view.trees,
             max_slot_tokens=self._request.max_slot_tokens,

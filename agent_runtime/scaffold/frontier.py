@@ -117,7 +117,8 @@ class CallFrontier:
         """Stand before the name of the tool.
 
         Args:
-            walkers: one new walker for each tool that may be called.
+            walkers: new walkers of the tools that may be called; several of a tool whose arguments may be
+                objects of several kinds.
             vocabulary: what every token writes.
             trees: remembers how texts are tokenised.
             max_slot_tokens: tokens one value may take, beside its slot's own limit; it is ended there.

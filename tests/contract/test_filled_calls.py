@@ -44,7 +44,7 @@ ROWS = restless_rows()
 
 def filled(bound: Tool, seed: int) -> FilledCall | None:
     frontier = CallFrontier(
-        [CallWalker(build_scaffold(bound.name, bound.call_shape))],
+        [CallWalker(build_scaffold(bound.name, shape)) for shape in bound.call_shapes],
         vocabulary=VIEW.vocabulary,
         trees=VIEW.trees,
         max_slot_tokens=30,
@@ -117,6 +117,19 @@ SCHEMAS = {
     "unique": obj(
         "tags", tags={"type": "array", "items": {"enum": ["a", "b", "c"]}, "minItems": 2, "uniqueItems": True}
     ),
+    "alternatives at the root": {
+        "anyOf": [
+            obj("city", city=STRING, days={"type": "integer", "minimum": 1, "maximum": 9}),
+            obj(
+                "city", "zip", city={"enum": ["Oslo", "Rome"]}, zip={"type": "string", "pattern": "^\\d{4}$"}
+            ),
+            obj("lat", "lon", lat={"type": "number"}, lon={"type": "number"}),
+        ]
+    },
+    "one of two keys": {
+        **obj(id={"type": "integer", "minimum": 0}, name=STRING),
+        "oneOf": [{"required": ["id"]}, {"required": ["name"]}],
+    },
     "tuple": obj(
         "pair",
         pair={"type": "array", "prefixItems": [STRING, {"type": "integer"}], "minItems": 2, "items": False},

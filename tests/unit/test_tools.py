@@ -289,6 +289,26 @@ def test_tools_without_arguments_are_fine(parameters: Any) -> None:
     assert bound.prepare({}) == {}
 
 
+def test_alternatives_at_the_root_are_all_kept() -> None:
+    options = [{"required": [name], "properties": {name: {"type": "null"}}} for name in "abc"]
+    flags = {"type": "object", "properties": {"x": {"type": "boolean"}}}
+    unwritable = {"type": "array", "items": flags, "minItems": 2, "uniqueItems": True}
+    impossible = {"required": ["d"], "properties": {"d": unwritable}}
+
+    bound = tool({"name": "f", "parameters": {"type": "object", "anyOf": [*options, impossible]}})
+
+    assert [[item.name for item in shape.properties] for shape in bound.call_shapes] == [["a"], ["b"], ["c"]]
+
+
+def test_more_alternatives_at_the_root_than_are_written_are_said() -> None:
+    options = [{"required": [name], "properties": {name: {"type": "null"}}} for name in "abcdefghijklmnopqrs"]
+
+    bound = tool({"name": "f", "parameters": {"type": "object", "anyOf": options}})
+
+    assert len(bound.call_shapes) == 16
+    assert bound.notes == ("$: of 19 ways to satisfy the schema 16 are written",)
+
+
 def test_bfcl_spelling_is_normalised_and_said() -> None:
     bound = tool(
         {

@@ -106,6 +106,39 @@ def test_arguments_are_told_value_by_value() -> None:
     assert events.index(pieces[-1]) == len(events) - 2
 
 
+PLACES = tool(
+    {
+        "name": "find_place",
+        "parameters": {
+            "anyOf": [
+                {"properties": {"city": {"type": "string", "maxLength": 20}}, "required": ["city"]},
+                {
+                    "properties": {"lat": {"type": "number"}, "lon": {"type": "number"}},
+                    "required": ["lat", "lon"],
+                },
+                {"$ref": "#/$defs/near"},
+            ],
+            "type": "object",
+            "$defs": {"near": {"properties": {"city": {"const": "here"}, "km": {}}, "required": ["km"]}},
+        },
+    }
+)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"city": "Paris"}, {"lat": 48.8, "lon": 2.3}, {"city": "here", "km": 5}, {"km": [1]}],
+    ids=str,
+)
+def test_the_backbone_chooses_among_alternatives_at_the_root(arguments: dict[str, Any]) -> None:
+    wanted = call_ids("find_place", **arguments)
+
+    turn, _ = told(scripted(wanted), request(tools=(PLACES, TIME), max_tokens=100))
+
+    assert [call.arguments for call in turn.tool_calls] == [arguments]
+    assert set(turn.tool_calls[0].slots) == set(arguments)
+
+
 def test_values_carry_their_evidence() -> None:
     turn, _ = told(scripted(PARIS), request())
 
@@ -352,7 +385,7 @@ class Distrustful:
     """A tool that accepts nothing."""
 
     name = "get_time"
-    call_shape = TIME.call_shape
+    call_shapes = TIME.call_shapes
 
     def validate(self, arguments: Any) -> tuple[str, ...]:
         return ("no",)

@@ -34,7 +34,9 @@ class CompiledCall:
     schema: Mapping[str, Any]
     """The schema after reading: JSON Schema 2020-12, self-contained."""
 
-    shape: ObjectShape
+    shapes: tuple[ObjectShape, ...]
+    """What the arguments may be: any one of these, at least one."""
+
     notes: tuple[str, ...]
     """What was read differently from how it was written."""
 
@@ -69,7 +71,7 @@ def compile_schema(schema: Any, *, tool_name: str) -> Shape:
 
 
 def compile_call(schema: Any, *, tool_name: str) -> CompiledCall:
-    """The shape of a call's arguments, with the schema in one dialect and notes on what was rewritten.
+    """The shapes of a call's arguments, with the schema in one dialect and notes on what was rewritten.
 
     Raises:
         SchemaError: it cannot be honoured, or does not describe an object.
@@ -79,9 +81,9 @@ def compile_call(schema: Any, *, tool_name: str) -> CompiledCall:
     if known is not None:
         return known
     document, reader, shaper = _open(schema, tool_name)
-    shape = _guarded(lambda: shaper.call_shape(reader.root(), "$"), tool_name)
+    shapes = _guarded(lambda: shaper.call_shapes(reader.root(), "$"), tool_name)
     notes = tuple(dict.fromkeys((*document.notes, *shaper.notes)))
-    return _remember(_calls, key, CompiledCall(schema=document.as_schema(), shape=shape, notes=notes))
+    return _remember(_calls, key, CompiledCall(schema=document.as_schema(), shapes=shapes, notes=notes))
 
 
 def _open(schema: Any, tool_name: str) -> tuple[Document, OptionReader, Shaper]:

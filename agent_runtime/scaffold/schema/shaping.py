@@ -55,6 +55,10 @@ MAX_LEAVES = 4000
 """Values a call may have room for; what has more is written by grammar."""
 
 
+MAX_CALL_SHAPES = 16
+"""Kinds of object the arguments of one tool may be; further alternatives at the root are left out."""
+
+
 class _LeadsBack(Exception):
     """While compiling a node, the same node came up again."""
 
@@ -98,39 +102,36 @@ class Shaper:
         except _LeadsBack:
             return self._grammar(of, path)
 
-    def call_shape(self, of: Node, path: str) -> ObjectShape:
-        """The shape of a call's arguments: an object of declared properties.
-
-        Where the schema offers several objects, the first that can be written is taken.
-        """
+    def call_shapes(self, of: Node, path: str) -> tuple[ObjectShape, ...]:
+        """The shapes a call's arguments may have, each an object of declared properties, in schema order."""
         of = self._reader.canonical(of)
         objects = [facts for facts in self._reader.options(of).branches if isinstance(facts, ObjectFacts)]
         if not objects:
             raise self._nothing_left(of, path, None, keyword="type")
         obstacle: Unwritable | None = None
         refusal: _NothingLeft | None = None
+        found: list[ObjectShape] = []
         self._stack.append(of)
         try:
             for facts in objects:
                 try:
-                    options = [self._object(settled, of, path, is_call=True)
-                               for settled in settled_objects(facts, self._reader)]  # fmt: skip
+                    for settled in settled_objects(facts, self._reader):
+                        shape = self._object(settled, of, path, is_call=True)
+                        if shape is not None and shape not in found:
+                            found.append(shape)
                 except Unwritable as error:
                     obstacle = error
-                    continue
                 except _NothingLeft as error:
                     refusal = error
-                    continue
-                found = next((option for option in options if option is not None), None)
-                if found is not None:
-                    if len(objects) > 1:
-                        self.notes.append(
-                            f"{path}: of {len(objects)} ways to satisfy the schema one is written"
-                        )
-                    return found
         finally:
             self._stack.pop()
-        raise refusal or self._nothing_left(of, path, obstacle)
+        if not found:
+            raise refusal or self._nothing_left(of, path, obstacle)
+        if len(found) > MAX_CALL_SHAPES:
+            self.notes.append(
+                f"{path}: of {len(found)} ways to satisfy the schema {MAX_CALL_SHAPES} are written"
+            )
+        return tuple(found[:MAX_CALL_SHAPES])
 
     def _shape(self, of: Node, path: str) -> Shape:
         of = self._reader.canonical(of)
