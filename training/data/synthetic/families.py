@@ -23,6 +23,8 @@ class Family(NamedTuple):
     """What one of them is called: "side"; empty where the names are bare letters."""
     is_span: bool
     """From the first to the second."""
+    is_form: bool = False
+    """Different things that are said together; the noun is what they make."""
 
 
 _MARKED = re.compile(r"^(.*?)[ _]?(1|2|3|4|5|one|two|three|a|b|c|d|[A-D]|x|y|z|u|v|p|q|m|n)$")
@@ -48,6 +50,27 @@ _POINT = "point"
 _PEERS = (("first", "second"), ("first", "second", "third"), ("old", "new"), ("base", "target"))
 
 
+_FORMS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("length", "width", "height"), "size"),
+    (("length", "width", "depth"), "size"),
+    (("length", "width"), "size"),
+    (("width", "height"), "size"),
+    (("latitude", "longitude"), "position"),
+    (("lat", "lon"), "position"),
+    (("lat", "lng"), "position"),
+    (("first name", "last name"), "name"),
+    (("city", "country"), "place"),
+    (("city", "state"), "place"),
+)
+"""Different things that are said together in a fixed order, and as what: "5 by 3 by 2", "in Lyon, France"."""
+_SAID_AS: dict[str, tuple[tuple[str, str], ...]] = {
+    "size": (("of ", " by "), ("measuring ", " by "), ("of ", " x "), ("of size ", "x")),
+    "position": (("at ", ", "), ("at (", ", "), ("for the coordinates ", ", "), ("at ", " and ")),
+    "name": (("for ", " "), ("for ", " ")),
+    "place": (("in ", ", "), ("in ", ", "), ("for ", ", ")),
+}
+
+
 @lru_cache(maxsize=1 << 14)
 def families_of(labels: tuple[str, ...], sorts: tuple[str, ...]) -> tuple[Family, ...]:
     """The families among parameters with these labels; members must be of one sort."""
@@ -71,6 +94,11 @@ def families_of(labels: tuple[str, ...], sorts: tuple[str, ...]) -> tuple[Family
                 continue
             taken.update(places)
             found.append(Family(places, stem, words in _SPANS))
+    for names, form in _FORMS:
+        places = tuple(labels.index(name) for name in names if name in labels)
+        if len(places) == len(names) and not taken & set(places) and len({sorts[at] for at in places}) == 1:
+            taken.update(places)
+            found.append(Family(places, form, False, True))
     plain = [family for family in found if not family.noun]
     return tuple(found) if len(plain) < 2 else tuple(family for family in found if family.noun)
 
@@ -135,6 +163,12 @@ _LETTER_NOUNS = ("values", "numbers", "values", "coefficients", "inputs")
 
 def say_family(draw: Draw, family: Family, pieces: list[list[Piece]]) -> list[Piece]:
     """The values of a family, in order, without their names."""
+    if family.is_form:
+        before, between = draw.pick(_SAID_AS[family.noun])
+        together: list[Piece] = [before, *pieces[0]]
+        for value in pieces[1:]:
+            together += [between, *value]
+        return [*together, ")"] if before.endswith("(") else together
     if family.noun == _POINT and len(pieces) == 4:
         first: list[Piece] = ["(", *pieces[0], ", ", *pieces[1], ")"]
         second: list[Piece] = ["(", *pieces[2], ", ", *pieces[3], ")"]

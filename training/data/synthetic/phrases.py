@@ -183,7 +183,8 @@ def _take_families(
     )
     for family in families:
         members = [parameters[place] for place in family.places]
-        if any(member.phrases for member in members) and draw.chance(0.6) or draw.chance(0.2):
+        share = 0.35 if family.is_form else 0.2
+        if any(member.phrases for member in members) and draw.chance(0.6) or draw.chance(share):
             continue
         values = [value_pieces(member, given[member.name], call) for member in members]
         is_list = members[0].kind.schema["type"] == "array"

@@ -95,6 +95,8 @@ def _tell_apart(draw: Draw, tool: DrawnTool, given: dict[str, Said]) -> None:
     parameters = [p for p in tool.parameters if p.name in given]
     for family in families_of(tuple(p.label for p in parameters), tuple("" for _ in parameters)):
         first, second = (parameters[place] for place in family.places[:2])
+        if family.is_form:
+            continue
         if isinstance(given[first.name][0], str) and given[first.name][0] == given[second.name][0]:
             given[second.name] = second.kind.sample(draw)  # "from ft to ft" asks for nothing
         if family.is_span and len(family.places) == 2:
