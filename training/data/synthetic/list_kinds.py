@@ -37,14 +37,21 @@ def list_kind(item: Kind, low: int, high: int, *, is_bracketed: bool = False) ->
         for _ in range(draw.between(low, high)):
             value, pieces = item.sample(draw)
             if value in values and item.schema["type"] == "string":
-                continue
+                value, pieces = item.sample(draw)
+                if value in values:
+                    continue
             said.append(rebase(pieces, str(len(values))))
             values.append(value)
         if item.schema["type"] == "array":
             said = [inner if inner[0] in ("[", "(") else ["[", *inner, "]"] for inner in said]
             return values, ["[", *_join_items(said, ", "), "]"]
         is_text = item.schema["type"] == "string"
-        if is_text and draw.chance(0.2) and not any(_has_quotes(pieces) for pieces in said):
+        if (
+            is_text
+            and (len(values) > 1 or low > 1)
+            and draw.chance(0.2)
+            and not any(_has_quotes(pieces) for pieces in said)
+        ):
             sign = draw.pick(("'", "'", '"'))
             said = [[sign, *pieces, sign] for pieces in said]
             if draw.chance(0.3):

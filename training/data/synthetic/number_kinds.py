@@ -113,7 +113,9 @@ def _convert(draw: Draw, low: float, high: float, larger: tuple[tuple[str, int],
     return value, [f"{said} {unit}"]
 
 
-_WORDS = frozenset("feet foot in tons days cups grams".split())
+_GLUED = frozenset(
+    "cm m km kg g m/s s V K Hz A kWh J N MB GB km/h mm ml µF uF mA mph lbs ° °C Pa nm W L min ft kW".split()
+)
 
 
 def _say_unit(draw: Draw, units: tuple[str, ...], *, is_one: bool) -> str:
@@ -126,7 +128,7 @@ def _say_unit(draw: Draw, units: tuple[str, ...], *, is_one: bool) -> str:
         unit = {"people": "person", "feet": "foot", "inches": "inch"}.get(
             unit, unit[:-1] if len(unit) > 3 and unit.endswith("s") else unit
         )
-    if unit == "°" or len(unit) <= 4 and unit not in _WORDS and draw.chance(0.35):
+    if unit == "°" or unit in _GLUED and draw.chance(0.35):
         return unit
     return f" {unit}"
 
