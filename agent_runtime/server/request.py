@@ -63,7 +63,7 @@ class _StreamOptions(BaseModel):
     include_obfuscation: Literal[False] | None = None
 
 
-class _Body(BaseModel):
+class ChatBody(BaseModel):
     """The parts of a request that are honoured, and their types."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -187,7 +187,7 @@ def read_order(given: Mapping[str, Any], config: ServerConfig, deployment: Deplo
     )
 
 
-def _read_body(given: Mapping[str, Any]) -> _Body:
+def _read_body(given: Mapping[str, Any]) -> ChatBody:
     offered = {}
     for name, value in given.items():
         if name not in UNSUPPORTED:
@@ -197,7 +197,7 @@ def _read_body(given: Mapping[str, Any]) -> _Body:
         if value is not None and (value is True or value not in neutral):
             raise invalid(f"{name} is not supported: {advice}", param=name, code="unsupported_parameter")
     try:
-        return _Body(**offered)
+        return ChatBody(**offered)
     except ValidationError as error:
         raise _refusal_of_body(error) from None
 
@@ -207,7 +207,7 @@ def _refusal_of_body(error: ValidationError) -> Refusal:
     found = error.errors(include_url=False)[0]
     name = str(found["loc"][0])
     if found["type"] == "extra_forbidden" and len(found["loc"]) == 1:
-        near = difflib.get_close_matches(name, [*_Body.model_fields, *UNSUPPORTED], n=1, cutoff=0.6)
+        near = difflib.get_close_matches(name, [*ChatBody.model_fields, *UNSUPPORTED], n=1, cutoff=0.6)
         advice = f"did you mean {near[0]!r}?" if near else "leave it out"
         return invalid(
             f"unrecognized request argument: {_quoted(name)}: {advice}", param=name, code="unknown_parameter"
@@ -256,7 +256,7 @@ def _read_message(message: Mapping[str, Any], index: int) -> Mapping[str, Any]:
     return message
 
 
-def _read_tools(body: _Body) -> tuple[tuple[Tool, ...], ToolChoice]:
+def _read_tools(body: ChatBody) -> tuple[tuple[Tool, ...], ToolChoice]:
     given = list(body.tools or ())
     for at, described in enumerate(given):
         kind = described.get("type", "function")
@@ -323,7 +323,7 @@ def _read_structure(given: Mapping[str, Any] | None, tools: tuple[Tool, ...]) ->
         ) from error
 
 
-def _check_logprobs(body: _Body, structure: StructuredReply | None) -> None:
+def _check_logprobs(body: ChatBody, structure: StructuredReply | None) -> None:
     if body.top_logprobs is not None and not body.logprobs:
         raise invalid("top_logprobs needs logprobs=true", param="top_logprobs", code="invalid_value")
     if body.logprobs and structure is not None:
@@ -335,7 +335,7 @@ def _check_logprobs(body: _Body, structure: StructuredReply | None) -> None:
         )
 
 
-def _read_settings(body: _Body, deployment: DeploymentConfig) -> TurnSettings:
+def _read_settings(body: ChatBody, deployment: DeploymentConfig) -> TurnSettings:
     settings: TurnSettings = {
         "temperature": body.temperature,
         "top_p": body.top_p,
@@ -360,7 +360,7 @@ def _read_settings(body: _Body, deployment: DeploymentConfig) -> TurnSettings:
     return settings
 
 
-def _read_max_tokens(body: _Body, deployment: DeploymentConfig) -> int | None:
+def _read_max_tokens(body: ChatBody, deployment: DeploymentConfig) -> int | None:
     given = {
         name: value
         for name in ("max_completion_tokens", "max_tokens")
@@ -404,7 +404,7 @@ def _read_deadline(timeout: float | None, config: ServerConfig) -> float:
     return timeout
 
 
-def _read_seeds(body: _Body, config: ServerConfig, deployment: DeploymentConfig) -> tuple[int, ...]:
+def _read_seeds(body: ChatBody, config: ServerConfig, deployment: DeploymentConfig) -> tuple[int, ...]:
     """Seeds of the replies. The first is the one that was asked for, so n=1 gives the first of n=2."""
     number = body.n or 1
     if number > config.max_choices:
@@ -417,7 +417,7 @@ def _read_seeds(body: _Body, config: ServerConfig, deployment: DeploymentConfig)
     return tuple((first + at) % 2**63 for at in range(number))
 
 
-def _read_usage(body: _Body) -> bool:
+def _read_usage(body: ChatBody) -> bool:
     options = body.stream_options
     if options is not None and not body.stream:
         raise invalid("stream_options needs stream=true", param="stream_options", code="invalid_value")

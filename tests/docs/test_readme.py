@@ -12,12 +12,17 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PYTHON_BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+# Blocks that ask a running server, and the command that starts it, are run in test_server_docs.py.
+PYTHON_BLOCKS = [
+    block
+    for block in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    if "127.0.0.1:8000" not in block
+]
 SMOLCALL_COMMANDS = [
     line.removeprefix("$ ").strip()
     for block in re.findall(r"```console\n(.*?)```", README, flags=re.DOTALL)
     for line in block.splitlines()
-    if line.startswith("$ smolcall ")
+    if line.startswith("$ smolcall ") and not line.startswith("$ smolcall serve")
 ]
 
 
