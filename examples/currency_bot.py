@@ -18,7 +18,7 @@ from agent_runtime import tool
 from agent_runtime.tools import Hidden
 
 
-@tool(is_idempotent=True, timeout_s=60)
+@tool(timeout_s=60)  # not "idempotent": the client tries again by itself, and heeds what the service asks
 async def convert_money(
     from_currency: str,
     to_currency: str,

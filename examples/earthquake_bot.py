@@ -19,7 +19,7 @@ from agent_runtime import tool
 from agent_runtime.tools import Hidden
 
 
-@tool(is_idempotent=True, timeout_s=60)
+@tool(timeout_s=60)  # not "idempotent": the client tries again by itself, and heeds what the service asks
 async def find_earthquakes(
     min_magnitude: float = 4.5, days: int = 1, usgs: Annotated[Usgs | None, Hidden] = None
 ) -> Earthquakes:

@@ -19,7 +19,7 @@ from agent_runtime import tool
 from agent_runtime.tools import Hidden
 
 
-@tool(is_idempotent=True, timeout_s=60)
+@tool(timeout_s=60)  # not "idempotent": the client tries again by itself, and heeds what the service asks
 async def look_up(topic: str, wikipedia: Annotated[Wikipedia | None, Hidden] = None) -> Article:
     """Look up a topic in the encyclopedia.
 

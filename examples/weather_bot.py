@@ -23,7 +23,7 @@ from agent_runtime.tools import Hidden
 ICONS = {"clear": "☀", "cloud": "⛅", "overcast": "☁", "fog": "🌫", "drizzle": "🌦", "rain": "🌧", "shower": "🌦"}
 
 
-@tool(is_idempotent=True, timeout_s=60)
+@tool(timeout_s=60)  # not "idempotent": the client tries again by itself, and heeds what the service asks
 async def get_weather(
     city: str, days: int = 1, open_meteo: Annotated[OpenMeteo | None, Hidden] = None
 ) -> Weather:
