@@ -16,8 +16,14 @@ from jsonschema import Draft202012Validator
 
 from tests.shared_data import shared
 from training.data import Example, leaves, synthetic_example, synthetic_examples
-from training.data.synthetic.grammar import actions
+from training.data.synthetic import requests
+from training.data.synthetic.draw import Draw
+from training.data.synthetic.families import families_of
+from training.data.synthetic.grammar import Action, ParameterRule, actions
+from training.data.synthetic.lookups import lookup_action, sibling_lookups
+from training.data.synthetic.number_kinds import percent_kind
 from training.data.synthetic.numbers import number_words, ordinal
+from training.data.synthetic.tools import draw_tool, is_confusable
 
 SAMPLE = 1500
 
@@ -190,7 +196,6 @@ def test_names_carry_no_memory(sample: list[Example]) -> None:
 
 def test_tools_called_in_dev_are_never_called_in_train() -> None:
     def described(split: Any) -> set[tuple[str, str]]:
-        from training.data.synthetic.draw import Draw
         from training.data.synthetic.offering import draw_action
 
         draws = (draw_action(Draw(1, index), split) for index in range(2500))
@@ -261,3 +266,118 @@ def test_numbers_are_spelt_as_words(number: int, words: str) -> None:
 )
 def test_ordinals_end_as_they_are_said(number: int, text: str) -> None:
     assert ordinal(number) == text
+
+
+@pytest.mark.parametrize(
+    ("labels", "members"),
+    [
+        (("num1", "num2"), {(0, 1)}),
+        (("c", "a", "b"), {(1, 2, 0)}),
+        (("side a", "side b", "unit"), {(0, 1)}),
+        (("end date", "start date"), {(1, 0)}),
+        (("x1", "y1", "x2", "y2"), {(0, 1, 2, 3)}),
+        (("mass1", "speed", "mass2"), {(0, 2)}),
+        (("length", "width", "height"), {(0, 1, 2)}),
+        (("schema", "data"), set()),
+        (("num2", "num3"), set()),
+    ],
+)
+def test_a_series_of_parameters_is_known_by_its_names(
+    labels: tuple[str, ...], members: set[tuple[int, ...]]
+) -> None:
+    assert {family.places for family in families_of(labels, ("number",) * len(labels))} == members
+
+
+def test_parameters_of_different_sorts_are_no_series() -> None:
+    assert families_of(("a", "b"), ("number", "string")) == ()
+
+
+def _said(action: Action, number: int) -> tuple[str, dict[str, Any]]:
+    draw = Draw(5, number)
+    tool = draw_tool(draw, action)
+    given = requests.choose_values(draw, tool)
+    text, _ = requests.write(requests.say_request(draw, tool, given))
+    by_rule = {parameter.rule_name: given[parameter.name][0] for parameter in tool.parameters}
+    return text, by_rule
+
+
+def test_values_without_names_are_said_in_the_order_of_their_names() -> None:
+    rules = tuple(
+        ParameterRule((name,), "int", "1000001/9999999", True, None, ()) for name in ("num1", "num2")
+    )
+    action = Action("t", "do", ("compute",), "the gap", rules)
+    unnamed = 0
+    for number in range(300):
+        text, values = _said(action, number)
+        first, second = text.find(str(values["num1"])), text.find(str(values["num2"]))
+        if -1 not in (first, second) and first != second and "num" not in text:
+            unnamed += 1
+            assert first < second
+
+    assert unnamed > 20
+
+
+def test_two_lists_in_one_request_can_be_told_apart() -> None:
+    rules = tuple(
+        ParameterRule((name,), "list", "plainword/2/4", True, None, ()) for name in ("left", "right")
+    )
+    action = Action("t", "do", ("merge",), "the lists", rules)
+    for number in range(200):
+        text, values = _said(action, number)
+        assert text.count("[") == 2, text
+        assert all(isinstance(value, list) for value in values.values())
+
+
+def test_the_schema_tells_whether_a_rate_is_a_fraction() -> None:
+    for number in range(400):
+        draw = Draw(6, number)
+        name = draw.pick(("interest_rate", "percentage"))
+        kind = percent_kind(draw, name)
+        value, pieces = kind.sample(draw)
+        said = "".join(piece if isinstance(piece, str) else piece.text for piece in pieces)
+        amount = re.match(r"[\d.]+", said)
+        if amount is None or amount[0] == said:
+            continue
+        is_fraction = value != float(amount[0])
+        if is_fraction:
+            assert value == pytest.approx(float(amount[0]) / 100)
+        tells_fraction = "decimal" in kind.hint or "0 and 1" in kind.hint
+        tells_whole = "percent" in kind.hint.split("(")[0] and not tells_fraction
+        assert is_fraction == (tells_fraction or not tells_whole and name == "interest_rate"), kind
+
+
+def test_siblings_of_a_lookup_ask_for_something_else() -> None:
+    for number in range(200):
+        draw = Draw(8, number)
+        action = lookup_action(draw)
+        for other in sibling_lookups(draw, action, 3):
+            assert other.object != action.object
+            assert other.parameters[0].is_required
+
+
+def test_tools_that_one_question_could_mean_are_confusable() -> None:
+    by_question: dict[str, Action] = {}
+    for action in actions():
+        for ask in action.asks:
+            question = re.sub(r"\{\w+\}", "{}", ask.lower())
+            other = by_question.setdefault(question, action)
+            assert other is action or is_confusable(other, action)
+
+
+def test_every_value_said_letter_for_letter_stands_in_the_request_once_the_call_has_it() -> None:
+    rules = (
+        ParameterRule(("speed",), "int", "1000001/9999999", True, None, ()),
+        ParameterRule(("mass",), "int", "1000001/9999999", False, None, ()),
+        ParameterRule(("owner",), "email", "", False, None, ()),
+    )
+    action = Action("t", "do", ("weigh",), "the crate", rules)
+    for number in range(200):
+        draw = Draw(9, number)
+        tool = draw_tool(draw, action)
+        given = requests.choose_values(draw, tool)
+        text, spans = requests.write(requests.say_request(draw, tool, given))
+        for parameter in tool.parameters:
+            if parameter.rule_name == "owner":
+                is_given = parameter.name in given
+                assert ("@" in text) == is_given
+                assert (f"0:{parameter.name}" in spans) == is_given
