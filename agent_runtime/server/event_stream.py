@@ -44,7 +44,7 @@ class EventStream:
         Raises:
             ClientGone: it cannot be sent any more.
         """
-        await self._write(f"data: {json.dumps(event, ensure_ascii=False)}\n\n")
+        await self._write(f"data: {json.dumps(event)}\n\n")
 
     async def refuse(self, refusal: Refusal) -> None:
         """Say what went wrong in the middle of a stream; nothing may follow.
@@ -70,7 +70,7 @@ class EventStream:
             async with asyncio.timeout(self._write_timeout_s):
                 if not self.response.prepared:
                     await self.response.prepare(self._request)
-                await self.response.write(text.encode("utf-8", "replace"))
+                await self.response.write(text.encode())
         except TimeoutError as error:
             if self._request.transport is not None:
                 self._request.transport.abort()

@@ -135,7 +135,7 @@ class Gate:
         if self.is_closing:
             raise closing()
         self._check_host(request)
-        if not (request.path == "/v1" or request.path.startswith("/v1/")):
+        if not _is_api(request):
             return
         wait_s = self._rate_limit.wait_s(request.remote or "")
         if wait_s > 0:
@@ -194,6 +194,11 @@ class Gate:
         self._metrics.in_flight.dec()
         if not self._num_running:
             self._is_idle.set()
+
+
+def _is_api(request: web.Request) -> bool:
+    """Whether it is under /v1, by its path or by what answers it."""
+    return any(path == "/v1" or path.startswith("/v1/") for path in (request.path, _route_of(request)))
 
 
 def _route_of(request: web.Request) -> str:

@@ -204,8 +204,11 @@ def _read_body(given: Mapping[str, Any]) -> ChatBody:
 
 def _refusal_of_body(error: ValidationError) -> Refusal:
     """The first thing that is wrong, in words. What was sent is quoted briefly at most."""
-    found = error.errors(include_url=False)[0]
-    name = str(found["loc"][0])
+    errors = error.errors(include_url=False)
+    first = errors[0]["loc"][0]
+    name = str(first)[:80]
+    # Of a part that may be several things, the deepest finding is about what it was meant to be.
+    found = max((one for one in errors if one["loc"][0] == first), key=lambda one: len(one["loc"]))
     if found["type"] == "extra_forbidden" and len(found["loc"]) == 1:
         near = difflib.get_close_matches(name, [*ChatBody.model_fields, *UNSUPPORTED], n=1, cutoff=0.6)
         advice = f"did you mean {near[0]!r}?" if near else "leave it out"
@@ -214,8 +217,9 @@ def _refusal_of_body(error: ValidationError) -> Refusal:
         )
     if found["type"] == "missing":
         return invalid(f"{name} is missing", param=name, code="missing_required_parameter")
-    path = ".".join(str(step) for step in found["loc"] if not str(step).startswith(("list[", "dict[")))
+    path = _path(found["loc"])
     wanted = found["msg"][0].lower() + found["msg"][1:]
+    wanted = wanted.replace("input should be", "it must be").replace("dictionary", "object")
     value = "" if isinstance(found["input"], (list, dict)) else f"found {_quoted(found['input'])}; "
     return invalid(f"{path}: {value}{wanted}", param=name, code="invalid_value")
 
@@ -422,6 +426,17 @@ def _read_usage(body: ChatBody) -> bool:
     if options is not None and not body.stream:
         raise invalid("stream_options needs stream=true", param="stream_options", code="invalid_value")
     return options is not None and bool(options.include_usage)
+
+
+def _path(steps: tuple[int | str, ...]) -> str:
+    """`messages[0].role`; pydantic's names of a union's branches are left out."""
+    path = ""
+    for step in steps:
+        if isinstance(step, int):
+            path += f"[{step}]"
+        elif not step.startswith(("list[", "dict[")) and step not in ("str", "int", "float", "bool"):
+            path += f".{step}" if path else step
+    return path
 
 
 def _refuse_constant(name: str) -> Any:

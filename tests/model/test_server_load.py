@@ -20,7 +20,7 @@ from ..served import WEATHER_TOOL
 
 CONNECTIONS = 200
 WAVES = 3
-GROWTH_MB = 48.0
+GROWTH_MB = 24.0
 
 SERVER = """
 import asyncio, sys
