@@ -117,4 +117,5 @@ def _name_of(model: str | None) -> str | None:
 
 def _log_to_stderr(level: str) -> None:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s", level=logging.WARNING)
-    logging.getLogger("agent_runtime").setLevel(level.upper())
+    # Of the other parts only warnings: their notes name tools, which are what somebody sent.
+    logging.getLogger("agent_runtime.server").setLevel(level.upper())

@@ -14,7 +14,7 @@ from ..runtime import AgentRuntime
 from ..tools import Tool
 from .chat import ChatCompletions
 from .config import ServerConfig
-from .gate import Gate
+from .gate import Gate, add_headers
 from .metrics import Metrics
 from .places import Places
 from .refusal import Refusal
@@ -50,6 +50,7 @@ def build_app(
 ) -> web.Application:
     """The application with all its routes."""
     app = web.Application(middlewares=[gate.middleware()], client_max_size=config.max_body_bytes)
+    app.on_response_prepare.append(add_headers)
     models = _Models(config)
     places = Places(runtime.deployment.max_batch + runtime.deployment.max_queue)
     chat = ChatCompletions(runtime, config, places, metrics)

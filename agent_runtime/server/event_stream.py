@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from .refusal import HEADERS, Refusal
+from .refusal import Refusal
 
 
 class ClientGone(Exception):
@@ -31,7 +31,6 @@ class EventStream:
         request[STREAM] = self
         self.response = web.StreamResponse(
             headers={
-                **HEADERS,
                 "Content-Type": "text/event-stream; charset=utf-8",
                 "Cache-Control": "no-store",
                 "X-Accel-Buffering": "no",

@@ -31,6 +31,17 @@ CLIENT_GONE = 499
 """Noted for a request whose client went away; nobody is left to be told a status."""
 
 
+REQUEST_ID = web.RequestKey("REQUEST_ID", str)
+"""Names a request in the log and in its answer."""
+
+
+async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """What every answer carries; for `app.on_response_prepare`."""
+    response.headers.update(HEADERS)
+    if request_id := request.get(REQUEST_ID):
+        response.headers["X-Request-Id"] = request_id
+
+
 class Gate:
     """Stands in front of every handler.
 
@@ -65,13 +76,14 @@ class Gate:
         return pass_gate
 
     async def _pass(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        began, request_id = time.perf_counter(), uuid.uuid4().hex[:16]
+        began = time.perf_counter()
+        request_id = request[REQUEST_ID] = uuid.uuid4().hex[:16]
         route = _route_of(request)
         status = CLIENT_GONE
         self._begin()
         try:
             response = await self._answer(request, handler, request_id)
-            await self._send(request, response, request_id)
+            await self._send(request, response)
             status = response.status
             return response
         except ClientGone as gone:
@@ -115,13 +127,10 @@ class Gate:
             await stream.refuse(fault)
             return stream.response
 
-    async def _send(self, request: web.Request, response: web.StreamResponse, request_id: str) -> None:
+    async def _send(self, request: web.Request, response: web.StreamResponse) -> None:
         """Send the answer within its time; aiohttp itself would wait for a client that reads nothing."""
-        if not response.prepared:
-            response.headers.setdefault("X-Request-Id", request_id)
-            response.headers.update(HEADERS)
-            if self.is_closing or response.status in (408, 413):
-                response.force_close()
+        if not response.prepared and (self.is_closing or response.status in (408, 413)):
+            response.force_close()
         try:
             async with asyncio.timeout(self._config.write_timeout_s):
                 await response.prepare(request)

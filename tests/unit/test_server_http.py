@@ -264,6 +264,18 @@ async def test_more_requests_than_places_are_refused() -> None:
 # What is told about it.
 
 
+@pytest.mark.parametrize("body", [QUESTION, {**QUESTION, "stream": True}, {}])
+async def test_every_answer_names_its_request(body: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    async with served() as server, server.client.post(CHAT, json=body) as answer:
+        name = answer.headers["X-Request-Id"]
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Server"] == "smolcall"
+        await answer.read()
+
+    assert f"id={name}" in caplog.text
+
+
 async def test_readiness_follows_the_model() -> None:
     async with served(is_warm=False) as server:
         async with server.client.get("/ready") as answer:
