@@ -59,6 +59,7 @@ if TYPE_CHECKING:
         Usage,
     )
     from .runtime import AgentRuntime, embedded_model_folder
+    from .structured_reply import StructuredReply
     from .tools import Tool, tool
 
 __version__ = "0.1.0"
@@ -111,6 +112,7 @@ _HOMES = {
         "Usage",
     ),
     "runtime": ("AgentRuntime", "embedded_model_folder"),
+    "structured_reply": ("StructuredReply",),
     "tools": ("Tool", "tool"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -177,6 +179,7 @@ __all__ = [
     "RunLimitError",
     "SchemaError",
     "SlotDetail",
+    "StructuredReply",
     "TextDelta",
     "Timings",
     "TokenLogprob",

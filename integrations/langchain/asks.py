@@ -14,8 +14,7 @@ from typing import Any
 
 from langchain_core.messages import BaseMessage
 
-from agent_runtime import ConfigError, Tool, tool
-from agent_runtime.structured_reply import StructuredReply
+from agent_runtime import ConfigError, StructuredReply, Tool, tool
 
 from .messages import Conversation, read_conversation
 

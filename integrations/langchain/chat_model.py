@@ -22,7 +22,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from langchain_core.runnables import Runnable
 from langchain_core.utils import from_env
 from langchain_protocol.protocol import MessagesData
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from agent_runtime import AgentRuntime, DeploymentConfig, embedded_model_folder
 
@@ -127,8 +127,6 @@ class ChatSmolLM3(BaseChatModel):
     api_key: SecretStr | None = Field(default=None, exclude=True, repr=False)
     """Taken so that programs can switch models; nothing here needs or sends a key."""
 
-    _cached_key: RuntimeKey | None = PrivateAttr(default=None)
-
     @field_validator("model", "heads", "adapter", mode="before")
     @classmethod
     def _read_path(cls, value: Any) -> Any:
@@ -229,20 +227,17 @@ class ChatSmolLM3(BaseChatModel):
         name = self.model_name if model is None else str(model)
         if name == self.model_name and self.runtime is not None:
             return self.runtime, name
-        if self._cached_key is None or name != self.model_name:
-            is_own = name == self.model_name
-            key = RuntimeKey(
-                model=canonical_model(None if name == EMBEDDED_MODEL else name),
-                heads=self.heads if is_own else None,
-                revision=self.revision if is_own else None,
-                adapter=self.adapter if is_own else None,
-                local_files_only=self.local_files_only,
-                deployment=self._deployment,
-            )
-            if not is_own:
-                return shared_runtime(key), name
-            self._cached_key = key
-        return shared_runtime(self._cached_key), name
+        is_own = name == self.model_name
+        key = RuntimeKey(
+            model=canonical_model(None if name == EMBEDDED_MODEL else name),
+            # These were made for the model of the field; another one is run as it is.
+            heads=self.heads if is_own else None,
+            revision=self.revision if is_own else None,
+            adapter=self.adapter if is_own else None,
+            local_files_only=self.local_files_only,
+            deployment=self._deployment,
+        )
+        return shared_runtime(key), name
 
     def _defaults(self) -> dict[str, Any]:
         names = (*SETTINGS, "stop", "timeout", "logprobs", "top_logprobs")

@@ -89,7 +89,8 @@ def _by_answer(
     if reply.is_wrapped:
         parameters = dict(schema)
     if method == "json_mode":
-        wanted: dict[str, Any] = {"type": "json_object", "schema": {"title": reply.tool.name, **parameters}}
+        about = {"title": reply.tool.name, "description": reply.tool.description}
+        wanted: dict[str, Any] = {"type": "json_object", "schema": {**about, **parameters}}
     else:
         described = {
             "name": reply.tool.name,
