@@ -306,12 +306,14 @@ _DOLLAR_SIGNS = (("$", ""), ("$", ""), ("", ""), ("", " dollars"), ("", " USD"))
 
 
 def money_kind(draw: Draw, argument: str) -> Kind:
-    """`money(low/high)`: an amount, with or without a currency sign."""
-    low, high, _ = read_range(argument, 5, 5000)
+    """`money(low/high)`: an amount, with or without a currency sign; without for `money(low/high/plain)`."""
+    low, high, form = read_range(argument, 5, 5000)
     kind = "number" if draw.chance(0.6) else "integer"
 
-    is_in_dollars = draw.chance(0.2)
-    signs = _DOLLAR_SIGNS if is_in_dollars else (*_DOLLAR_SIGNS, ("€", ""), ("", " euros"), ("£", ""))
+    is_in_dollars = draw.chance(0.2) and form != "plain"
+    signs: tuple[tuple[str, str], ...] = (("", ""),)
+    if form != "plain":
+        signs = _DOLLAR_SIGNS if is_in_dollars else (*_DOLLAR_SIGNS, ("€", ""), ("", " euros"), ("£", ""))
 
     def sample(d: Draw) -> Said:
         before, after = d.pick(signs)

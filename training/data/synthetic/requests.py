@@ -186,7 +186,7 @@ _QUESTION_TAILS = (*_TAILS, " right now", " at the moment", " now", " these days
 
 
 def _ended(draw: Draw, pieces: list[Piece], is_whole: bool) -> list[Piece]:
-    """The end of the request: no second dot after "Ltd.", and at times some words behind the last value."""
+    """At times some words behind the last value: "... in Oslo right now?"."""
     if len(pieces) < 2 or pieces[-1] not in (".", "?", ""):
         return pieces
     last = pieces[-2]
@@ -196,7 +196,7 @@ def _ended(draw: Draw, pieces: list[Piece], is_whole: bool) -> list[Piece]:
     if not is_whole and is_one_sentence and draw.chance(0.08):
         tails = _QUESTION_TAILS if pieces[-1] == "?" else _TAILS
         return [*pieces[:-1], draw.pick(tails), pieces[-1]]
-    return pieces[:-1] if pieces[-1] == "." and last.text.endswith((".", "!", "?")) else pieces
+    return pieces[:-1] if pieces[-1] == "." and last.text.endswith(("!", "?")) else pieces
 
 
 def _without_last_quotes(pieces: list[Piece]) -> list[Piece]:
@@ -315,6 +315,7 @@ def write(pieces: list[Piece]) -> tuple[str, dict[str, tuple[int, int]]]:
     text: list[str] = []
     spans: dict[str, tuple[int, int]] = {}
     position = 0
+    ends_with_dot = False
     for piece in pieces:
         if isinstance(piece, str):
             part = piece
@@ -323,6 +324,9 @@ def write(pieces: list[Piece]) -> tuple[str, dict[str, tuple[int, int]]]:
             spans.setdefault(piece.path, (position, position + len(part)))
         if position == 0 and part and isinstance(piece, str):
             part = part.lstrip(" ")
+        if isinstance(piece, str) and part.startswith(".") and ends_with_dot:
+            part = part[1:]  # "Ltd." at the end of a sentence
+        ends_with_dot = part.endswith(".") if part else ends_with_dot
         text.append(part)
         position += len(part)
     return "".join(text), spans

@@ -10,12 +10,16 @@ from .draw import Draw
 from .kinds import STRING, Copy, Kind, Said, text_copy
 
 
+def _as_said(draw: Draw) -> Said:
+    """A date as the person says it."""
+    text = draw_date(draw, is_relative_allowed=True)[1]
+    return text_copy(text.split(" (")[0])
+
+
 def date_kind(draw: Draw, _: str) -> Kind:
     """A date in one of the usual formats, or as it was said."""
     if draw.chance(0.1):  # no declared format: as it was said
-        return Kind(
-            STRING, lambda d: text_copy(draw_date(d, is_relative_allowed=True)[1]), "", ("on {}", "for {}")
-        )
+        return Kind(STRING, _as_said, "", ("on {}", "for {}"))
     form, names = draw.pick(DATE_FORMATS)
     name = draw.pick(names)
     hint = draw.pick(("in {} format", "in the format {}", "format: {}", "{}", "formatted as {}")).format(name)

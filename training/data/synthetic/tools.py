@@ -274,6 +274,7 @@ def draw_parameter(
     *,
     is_arbitrary: bool,
     says_units: bool = True,
+    says_currency: bool = True,
     says_letters: bool = False,
     variant: int | None = None,
     kinds: dict[tuple[str, str], Kind] | None = None,
@@ -286,6 +287,8 @@ def draw_parameter(
     argument = rule.argument
     if not says_units and rule.kind in ("int", "num"):  # "10 cm" would also fill the tool's own `unit`
         argument = "/".join(argument.split("/")[:2])
+    if not says_currency and rule.kind == "money":  # "$10" would also fill the tool's own `currency`
+        argument = f"{argument or '5/5000'}/plain"
     if variant is not None and variant < len(rule.names) and draw.chance(0.85):
         chosen = rule.names[variant]
     else:
@@ -369,6 +372,7 @@ def draw_tool(draw: Draw, action: Action, *, verb: str | None = None) -> DrawnTo
             subject,
             is_arbitrary=has_arbitrary_parameters,
             says_units=says_units,
+            says_currency="currency" not in kinds,
             says_letters=says_letters,
             variant=variant,
             kinds=drawn,
