@@ -11,6 +11,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import CallToolResult, ImageContent, TextContent
 
 server = MCPServer("fixture")
+cancelled = 0
 
 
 @server.tool()
@@ -43,8 +44,19 @@ def picture() -> CallToolResult:
 @server.tool()
 async def hang() -> str:
     """Never comes back."""
-    await asyncio.Event().wait()
+    global cancelled
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        cancelled += 1
+        raise
     return "never"
+
+
+@server.tool()
+def num_cancelled() -> int:
+    """How many calls of `hang` were cancelled."""
+    return cancelled
 
 
 @server.tool()

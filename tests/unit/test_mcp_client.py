@@ -275,3 +275,34 @@ async def test_failure_a_server_reports_is_an_error_of_the_tool(fixture_server: 
     divide = {tool.name: tool for tool in fixture_server}["divide"]
     with pytest.raises(McpToolError, match="division"):
         await divide(a=1, b=0)
+
+
+async def test_server_of_another_make_and_an_older_protocol_is_understood() -> None:
+    script = str(Path(__file__).with_name("mcp_raw_server.py"))
+    runtime = scripted_runtime(calls(echo={"text": "blåbærsyltetøy 你好"}), "Done.")
+
+    async with McpTools({"raw": [sys.executable, script]}) as mcp:
+        run = await runtime.run("Go", tools=mcp)
+
+    assert run.tool_results[0].message == "blåbærsyltetøy 你好"
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_many_calls_go_on_side_by_side(fixture_server: McpTools) -> None:
+    add = {tool.name: tool for tool in fixture_server}["add"]
+
+    sums = await asyncio.gather(*(add(a=number, b=number) for number in range(100)))
+
+    assert sums == [2 * number for number in range(100)]
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_timed_out_call_is_cancelled_at_the_server(fixture_server: McpTools) -> None:
+    runtime = scripted_runtime(
+        calls(hang={}), calls(num_cancelled={}), "Done.", deployment=DeploymentConfig(tool_timeout_s=1.0)
+    )
+
+    run = await runtime.run("Go", tools=fixture_server)
+
+    assert run.tool_results[0].status == "failed"
+    assert run.tool_results[1].value >= 1

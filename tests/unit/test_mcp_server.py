@@ -132,10 +132,11 @@ def test_tool_that_cannot_be_offered_is_refused() -> None:
         mcp_server([weather, weather])
 
 
-async def test_server_process_speaks_over_stdio_whatever_its_tools_print() -> None:
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_server_process_speaks_over_stdio_whatever_its_tools_print(mode: str) -> None:
     parameters = StdioServerParameters(command=sys.executable, args=list(SERVE), cwd=ROOT)
 
-    async with Client(parameters) as client:
+    async with Client(parameters, mode=mode) as client:
         names = [entry.name for entry in (await client.list_tools()).tools]
         result = await client.call_tool("weather", {"city": "Rome"})
 
@@ -155,16 +156,33 @@ async def test_both_ends_are_ours_over_http_with_a_key() -> None:
     assert value == {"city": "Bern", "degrees": 21, "unit": "celsius"}
 
 
+async def test_http_server_that_went_away_and_came_back_is_used_again() -> None:
+    async with http_server() as url:
+        port = url.split(":")[2].partition("/")[0]
+        mcp = McpTools({"ours": url})
+        await mcp.refresh()
+        before = await mcp.tools[0](city="Bern")
+    try:
+        with pytest.raises(McpConnectionError, match="ours"):
+            await mcp.tools[0](city="Bern")
+        async with http_server(port=port):
+            after = await mcp.tools[0](city="Bern")
+    finally:
+        await mcp.close()
+
+    assert before == after
+
+
 async def test_network_is_not_served_without_a_key() -> None:
     with pytest.raises(ConfigError, match="give an api_key"):
         await serve_http([weather], host="0.0.0.0")
 
 
 @asynccontextmanager
-async def http_server(*arguments: str) -> AsyncIterator[str]:
-    """A server process on a free port; its address."""
+async def http_server(*arguments: str, port: str = "0") -> AsyncIterator[str]:
+    """A server process, on a free port if none is given; its address."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, *SERVE, "--http", "0", *arguments), cwd=ROOT, stderr=asyncio.subprocess.PIPE
+        *(sys.executable, *SERVE, "--http", port, *arguments), cwd=ROOT, stderr=asyncio.subprocess.PIPE
     )
     assert process.stderr is not None
     try:
