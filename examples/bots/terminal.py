@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import signal
 import sys
 import time
@@ -99,7 +100,9 @@ def run_bot(bot: Bot, arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--offline", action="store_true", help="ask a local stand-in with made-up data")
     parser.add_argument("--model", help="a model folder or Hub id; the embedded model when left out")
     parsed = parser.parse_args(arguments)
-    console = Console(highlight=False)
+    # Before torch starts its threads: they then sleep between products instead of fighting over the cores.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    console = _PipeConsole(highlight=False)
     try:
         return asyncio.run(_run(bot, parsed, console))
     except AgentRuntimeError as error:
@@ -107,6 +110,16 @@ def run_bot(bot: Bot, arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # whoever read has gone; what is left to flush has nowhere to go either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+class _PipeConsole(Console):
+    """Rich ends the program when a pipe breaks; inside a task that ends in a heap of tracebacks."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
 
 
 async def _run(bot: Bot, parsed: argparse.Namespace, console: Console) -> int:
@@ -264,7 +277,13 @@ class Talk:
         self._num_calls += 1
         card = self._bot.cards.get(result.tool_name)
         if result.status == "failed":
-            reason = result.message.removeprefix(f"{result.tool_name} failed: ").removeprefix("ApiError: ")
+            reason = result.message
+            for beginning in (
+                f"{result.tool_name} failed: ",
+                "ApiError: ",
+                f"{result.tool_name} was not run: ",
+            ):
+                reason = reason.removeprefix(beginning)
             self._say(f"✗ {reason}", "red")
         elif card is None:
             self._say(f"← {result.message}", "green")
@@ -294,10 +313,10 @@ class Talk:
                 continue
             self._stop_waiting()
             said = (
-                await self._ask(f"  {path} = {slot.value}? Enter keeps it, or type another, or no: ")
+                await self._ask(f"  {path} = {slot.value}?  (Enter: yes; or another value; or no)  ")
             ).strip()
             if said.lower() in ("no", "n"):
-                return Reject("the user said no")
+                return Reject("you said no")
             if said:
                 arguments[path] = said if isinstance(slot.value, str) else _as_value(said)
         self._wait_for("asking")

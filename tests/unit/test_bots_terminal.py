@@ -162,7 +162,7 @@ async def test_person_may_refuse_a_doubtful_call() -> None:
     ):
         await talk.answer("Go")
 
-    assert "the user said no" in shown(console)
+    assert "you said no" in shown(console)
     assert stand_in.asked == []
 
 
