@@ -26,6 +26,7 @@ from contextlib import (
 from dataclasses import dataclass, replace
 from typing import Any
 
+import stamina.instrumentation
 from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.status import Status
@@ -124,10 +125,12 @@ class _PipeConsole(Console):
 
 async def _run(bot: Bot, parsed: argparse.Namespace, console: Console) -> int:
     async with AsyncExitStack() as stack:
+        stack.callback(stamina.instrumentation.set_on_retry_hooks, None)
         url = (await stack.enter_async_context(StandIn())).url if parsed.offline else None
         context = await stack.enter_async_context(bot.connect(url))
         runtime = await stack.enter_async_context(AgentRuntime.load(parsed.model))
         talk = Talk(bot, runtime, console, context=context)
+        stamina.instrumentation.set_on_retry_hooks([talk.show_retry])
         if parsed.question:
             question = " ".join(parsed.question)
             talk.echo(question)
@@ -167,7 +170,7 @@ class Talk:
         self._ask = ask or (_ask_here if sys.stdin.isatty() and console.is_terminal else None)
         self._beginning = [{"role": "system", "content": bot.system}] if bot.system else []
         self._hooks = ToolHooks(approve=self._approve, after=self._shorten)
-        self._num_calls = 0
+        self._num_calls = self._num_failures = 0
         self._status: Status | None = None
         self._is_in_line = False
 
@@ -189,9 +192,9 @@ class Talk:
         self._console.print(Text(f"> {plain(question)}", style="bold"), soft_wrap=True)
 
     async def answer(self, question: str) -> bool:
-        """Answer a question; False where that failed or was stopped."""
+        """Answer a question; False where that was stopped, or every call of it failed."""
         started = time.perf_counter()
-        self._num_calls = 0
+        self._num_calls = self._num_failures = 0
         work = self._bot.script(self, question) if self._bot.script is not None else self._converse(question)
         answering = asyncio.ensure_future(work)
         with _cancelled_by_interrupt(answering):
@@ -208,7 +211,7 @@ class Talk:
             raise error
         calls = f" · {self._num_calls} call{'s' if self._num_calls != 1 else ''}" if self._num_calls else ""
         self._say(f"{time.perf_counter() - started:.1f} s{calls}", "dim")
-        return True
+        return self._num_calls == 0 or self._num_failures < self._num_calls
 
     async def step(self, question: str, tool: Tool, **known: Any) -> Any:
         """Have the model make one call of one tool for a question, run it and show what came of it.
@@ -277,6 +280,7 @@ class Talk:
         self._num_calls += 1
         card = self._bot.cards.get(result.tool_name)
         if result.status == "failed":
+            self._num_failures += 1
             reason = result.message
             for beginning in (
                 f"{result.tool_name} failed: ",
@@ -289,6 +293,10 @@ class Talk:
             self._say(f"← {result.message}", "green")
         else:
             self._console.print(card(result.value))
+
+    def show_retry(self, details: stamina.instrumentation.RetryDetails) -> None:
+        """Say, while it lasts, that a service is asked again."""
+        self._wait_for(f"{details.caused_by}; asking again in {details.wait_for:.0f} s")
 
     def _say_call(self, call: ToolCall) -> None:
         self._stop_waiting()

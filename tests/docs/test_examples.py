@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import pexpect
 import pytest
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
@@ -51,6 +54,43 @@ def test_question_on_the_command_line_is_answered_without_a_conversation() -> No
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith("> What's the weather in Oslo?\n")
     assert "Oslo, Norway" in result.stdout
+
+
+def test_person_at_a_terminal_talks_with_a_bot_and_leaves() -> None:
+    bot = next(path for path in BOTS if path.stem == "weather_bot")
+    prompt = "\x1b[?2004h"  # the line editor takes over the terminal
+    child = pexpect.spawn(
+        sys.executable,
+        [str(bot), "--offline"],
+        encoding="utf-8",
+        timeout=60,
+        dimensions=(40, 100),
+        env={**os.environ, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"},
+    )
+
+    child.expect_exact("an empty line leaves.")
+    child.expect_exact(prompt)
+    child.send("1\r")
+    child.expect_exact("Oslo, Norway")
+    child.expect_exact("1 call")
+    child.expect_exact(prompt)
+    child.send("\r")
+    child.expect_exact("bye")
+    child.expect(pexpect.EOF)
+    child.close()
+
+    assert child.exitstatus == 0
+
+
+def test_bot_whose_reader_has_gone_ends_quietly() -> None:
+    bot = next(path for path in BOTS if path.stem == "weather_bot")
+    command = (
+        f"{shlex.quote(sys.executable)} {shlex.quote(str(bot))} --offline Weather in Paris for 3 days | true"
+    )
+
+    result = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=110, check=False)
+
+    assert result.stderr == ""
 
 
 def test_every_bot_is_found() -> None:

@@ -102,8 +102,9 @@ async def test_model_reads_the_brief_and_not_the_whole_result() -> None:
 async def test_failure_is_shown_in_one_plain_sentence() -> None:
     replies = (calls(get_weather={"city": "Atlantis"}), "Sorry.")
     async with talking(weather_bot.BOT, *replies) as (talk, console, _):
-        await talk.answer("Go")
+        is_answered = await talk.answer("Go")
 
+    assert not is_answered
     assert "✗ there is no place called 'Atlantis'" in shown(console)
     assert "ApiError" not in shown(console)
 
