@@ -54,7 +54,7 @@ def build_app(
     models = _Models(config)
     places = Places(runtime.deployment.max_batch + runtime.deployment.max_queue)
     chat = ChatCompletions(runtime, config, places, metrics)
-    runs = Runs(runtime, config, places, tools)
+    runs = Runs(runtime, config, places, metrics, tools)
     app.add_routes(
         [
             web.post("/v1/chat/completions", chat.handle, expect_handler=_ask_later),

@@ -54,6 +54,7 @@ class ChatCompletions:
         body = await read_body(request, timeout_s=self._config.body_timeout_s)
         with self._places.take():
             order = await self._read(body)
+            del body  # up to a megabyte, which nobody needs while the turn is made
             if order.is_streamed:
                 return await self._stream(request, order)
             return await self._answer(order)

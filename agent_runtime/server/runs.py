@@ -29,6 +29,7 @@ from ..tools import Tool
 from .body import read_body
 from .config import ServerConfig
 from .event_stream import EventStream
+from .metrics import Metrics
 from .places import Places
 from .refusal import invalid, refusal_of
 from .reply import call_as_dict
@@ -47,13 +48,20 @@ class Runs:
         runtime: makes the turns and runs the tools.
         config: how long a run may take.
         places: bound the requests worked on at once.
+        metrics: told about every turn.
         tools: what the model may call.
     """
 
     def __init__(
-        self, runtime: AgentRuntime, config: ServerConfig, places: Places, tools: tuple[Tool, ...]
+        self,
+        runtime: AgentRuntime,
+        config: ServerConfig,
+        places: Places,
+        metrics: Metrics,
+        tools: tuple[Tool, ...],
     ) -> None:
         self._runtime = runtime
+        self._metrics = metrics
         self._places = places
         self._config = config
         self._tools = tuple(tool for tool in tools if tool.function is not None)
@@ -94,6 +102,8 @@ class Runs:
             )
             async with aclosing(run) as events:
                 async for event in events:
+                    if isinstance(event, TurnFinished):
+                        self._metrics.count_turn(event.turn)
                     told = _told(event)
                     if told is not None:
                         await stream.send(told)

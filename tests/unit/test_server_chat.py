@@ -281,8 +281,12 @@ async def test_one_failed_choice_fails_the_request() -> None:
 
 
 async def test_settings_of_the_deployment_bound_the_request() -> None:
-    async with served(deployment=DeploymentConfig(max_tokens=32), request_timeout_s=5) as server:
+    async with served(
+        deployment=DeploymentConfig(max_tokens=32), request_timeout_s=5, max_choices=2
+    ) as server:
         status, body = await server.chat(max_tokens=33)
         assert (status, body["error"]["param"]) == (400, "max_tokens")
         status, body = await server.chat(timeout=6)
         assert (status, body["error"]["param"]) == (400, "timeout")
+        status, body = await server.chat(n=3)
+        assert (status, body["error"]["param"]) == (400, "n")
