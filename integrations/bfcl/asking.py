@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from agent_runtime import AgentRuntime
-from agent_runtime.errors import MessageError, PromptTooLongError, SchemaError
+from agent_runtime.errors import AgentRuntimeError, BundleError, ClosedError, ConfigError, OverloadedError
 from agent_runtime.evaluation.bfcl import Question, official_name
 from agent_runtime.messages import Turn
 
 Answer = dict[str, Any]
 """A line of a result file: `id`, `result`, token counts and latency, as the official program writes them."""
 
-REFUSED = "Error during inference: "
+_FAILED = "Error during inference: "
 """What the result of a question begins with that the runtime could not answer, as in the official files."""
 
-_FAULTS_OF_THE_QUESTION = (SchemaError, MessageError, PromptTooLongError)
+_ENDS_THE_RUN = (ConfigError, BundleError, ClosedError, OverloadedError)
+
+logger = logging.getLogger(__name__)
 
 
 async def ask_all(
@@ -38,7 +41,7 @@ async def ask_all(
         on_answer: told of every answer as it comes.
 
     Raises:
-        AgentRuntimeError: the runtime cannot go on. What a single question is to blame for is an answer.
+        AgentRuntimeError: the runtime cannot go on. What goes wrong in a single question is its answer.
     """
     waiting = iter(questions)
 
@@ -55,14 +58,18 @@ async def ask_all(
 
 
 async def ask(runtime: AgentRuntime, question: Question) -> Answer:
-    """Ask one question; that the runtime refuses its schema, messages or length is an answer too."""
+    """Ask one question; that it cannot be answered, such as for its schema or length, is an answer too."""
     began = time.perf_counter()
     try:
         turn = await runtime.respond(question.messages, tools=question.tools)
-    except _FAULTS_OF_THE_QUESTION as error:
+    except _ENDS_THE_RUN:
+        raise
+    except Exception as error:  # one question must not cost the answers to all others
+        if not isinstance(error, AgentRuntimeError):
+            logger.warning("%s: the runtime failed", question.id, exc_info=True)
         return {
             "id": question.id,
-            "result": f"{REFUSED}{type(error).__name__}: {error}",
+            "result": f"{_FAILED}{type(error).__name__}: {error}",
             "latency": time.perf_counter() - began,
         }
     answer: Answer = {
@@ -75,6 +82,11 @@ async def ask(runtime: AgentRuntime, question: Question) -> Answer:
     if turn.reasoning:
         answer["reasoning_content"] = turn.reasoning
     return answer
+
+
+def has_failed(result: Any) -> bool:
+    """Whether a result says that the question could not be answered."""
+    return isinstance(result, str) and result.startswith(_FAILED)
 
 
 def _result(turn: Turn) -> str | list[dict[str, str]]:

@@ -50,6 +50,9 @@ class BfclCommand:
         )
         parser.add_argument("--fresh", action="store_true", help="ask again what was answered before")
         parser.add_argument(
+            "--retry", action="store_true", help="ask again what could not be answered before"
+        )
+        parser.add_argument(
             "--score-only", action="store_true", help="ask nothing; score the answers there are"
         )
 

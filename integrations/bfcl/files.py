@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -111,6 +111,11 @@ class BfclFolder:
         file = self.result_file(category)
         file.parent.mkdir(parents=True, exist_ok=True)
         return file.open("a", encoding="utf-8")
+
+    def drop_answers(self, category: str, ids: Collection[str]) -> None:
+        """Forget these answers, so that they are asked for again."""
+        answers = self.read_answers(category)
+        _write_lines(self.result_file(category), (row for id, row in answers.items() if id not in ids))
 
     def sort_answers(self, category: str, ids: Iterable[str]) -> None:
         """Put the answers into the order of the questions; others keep their order behind them."""

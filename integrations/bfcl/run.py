@@ -18,7 +18,7 @@ from agent_runtime.errors import ConfigError
 from agent_runtime.evaluation.bfcl import LIVE, NON_LIVE, SINGLE_TURN, Question, categories, read_questions
 from agent_runtime.runtime import embedded_model_folder
 
-from .asking import Answer, ask_all
+from .asking import Answer, ask_all, has_failed
 from .files import BfclFolder, json_line
 from .scoring import CategoryScore, score_category, summary
 from .table import AskingProgress
@@ -61,7 +61,7 @@ async def run_bfcl(arguments: argparse.Namespace, context: CommandContext) -> li
     if not arguments.score_only:
         folder.claim(_description(arguments, context.deployment))
         concurrency = arguments.concurrency or context.deployment.max_batch
-        await _ask_open(questions, folder, context, concurrency)
+        await _ask_open(questions, folder, context, concurrency=concurrency, retry=arguments.retry)
     scores = [
         score_category(category, asked, folder.read_answers(category), name=folder.name)
         for category, asked in questions.items()
@@ -104,13 +104,21 @@ def chosen_categories(data: Path, named: Sequence[str]) -> list[str]:
 
 
 async def _ask_open(
-    questions: dict[str, list[Question]], folder: BfclFolder, context: CommandContext, concurrency: int
+    questions: dict[str, list[Question]],
+    folder: BfclFolder,
+    context: CommandContext,
+    *,
+    concurrency: int,
+    retry: bool,
 ) -> None:
     async with AsyncExitStack() as stack:
         runtime: AgentRuntime | None = None
         progress = stack.enter_context(AskingProgress(context.progress))
         for category, asked in questions.items():
             answered = folder.read_answers(category)
+            if retry and (failed := {id for id, row in answered.items() if has_failed(row["result"])}):
+                folder.drop_answers(category, failed)
+                answered = {id: row for id, row in answered.items() if id not in failed}
             left = [question for question in asked if question.id not in answered]
             progress.begin(category, done=len(asked) - len(left), total=len(asked))
             if not left:

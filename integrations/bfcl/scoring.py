@@ -11,7 +11,7 @@ from typing import Any
 from agent_runtime.evaluation import Share, wilson
 from agent_runtime.evaluation.bfcl import Call, Question, Verdict, judge
 
-from .asking import REFUSED
+from .asking import has_failed
 
 INFERENCE_ERROR = "inference_error"
 """Counted where the runtime could not answer; not one of the official program's types."""
@@ -36,7 +36,7 @@ class CategoryScore:
     right: Share = field(default_factory=Share)
     error_types: Counter[str] = field(default_factory=Counter)
     """How often each error was made; of parallel calls, the first call's that none matched."""
-    num_refused: int = 0
+    num_failed: int = 0
     """Questions the runtime could not answer, such as for a schema it does not honour."""
     latencies_s: list[float] = field(default_factory=list)
     wrong: list[dict[str, Any]] = field(default_factory=list)
@@ -71,7 +71,7 @@ def score_category(
         decoded = decode(answer["result"])
         verdict = judge_decoded(decoded, question)
         score.right.add(verdict.is_right)
-        score.num_refused += isinstance(answer["result"], str) and answer["result"].startswith(REFUSED)
+        score.num_failed += has_failed(answer["result"])
         if isinstance(answer.get("latency"), (int, float)):
             score.latencies_s.append(answer["latency"])
         if not verdict.is_right:
@@ -107,7 +107,7 @@ def judge_decoded(decoded: Decoded, question: Question) -> Verdict:
 
 
 def _counted_as(verdict: Verdict, result: Any) -> str:
-    if isinstance(result, str) and result.startswith(REFUSED):
+    if has_failed(result):
         return INFERENCE_ERROR
     if verdict.error_type == _NO_MATCH and len(verdict.errors) > 1:
         inner: str = next(iter(verdict.errors[1].values()))["sub_error_type"]
@@ -151,7 +151,7 @@ def summary(scores: Sequence[CategoryScore]) -> dict[str, Any]:
             "accuracy": score.right.value if score.right.total else None,
             "low": low,
             "high": high,
-            "refused": score.num_refused,
+            "failed": score.num_failed,
             "median_latency_s": median(score.latencies_s),
             "error_types": dict(score.error_types.most_common()),
         }

@@ -21,7 +21,7 @@ from rich.table import Table
 
 from agent_runtime.evaluation import wilson
 
-from .scoring import INFERENCE_ERROR, CategoryScore, median
+from .scoring import INFERENCE_ERROR, CategoryScore
 
 _PLAIN_EVERY = 50  # answers between two lines where there is no terminal
 _MOST_FREQUENT = 3
@@ -29,7 +29,7 @@ _LABELS = {
     "irrelevance_error:decoder_success": "called, none fits",
     "relevance_error:decoder_failed": "not called, one fits",
     "ast_decoder:decoder_failed": "not called",
-    INFERENCE_ERROR: "refused by the runtime",
+    INFERENCE_ERROR: "could not be answered",
 }
 
 
@@ -89,19 +89,14 @@ def score_table(scores: Sequence[CategoryScore]) -> Table:
     )
     table.add_column("category", no_wrap=True)
     table.add_column("right", justify="right", no_wrap=True)
-    table.add_column("share", justify="right", no_wrap=True)
-    table.add_column("95 % interval", justify="right", no_wrap=True)
-    table.add_column("median s", justify="right", no_wrap=True)
+    table.add_column("share, 95 % interval", justify="right", no_wrap=True)
     table.add_column("most frequent errors", overflow="fold")
     for score in scores:
         low, high = wilson(score.right.num_right, score.right.total)
-        seconds = median(score.latencies_s)
         table.add_row(
             score.category,
             f"{score.right.num_right}/{score.right.total}",
-            f"{score.right.value:.1%}",
-            f"{low:.1%} to {high:.1%}",
-            "-" if seconds is None else f"{seconds:.2f}",
+            f"{score.right.value:.1%}, {100 * low:.1f} to {100 * high:.1f}",
             "\n".join(_errors(score)),
         )
     return table
@@ -109,8 +104,8 @@ def score_table(scores: Sequence[CategoryScore]) -> Table:
 
 def _errors(score: CategoryScore) -> list[str]:
     lines = [f"{count} {_label(kind)}" for kind, count in score.error_types.most_common(_MOST_FREQUENT)]
-    if score.num_refused and INFERENCE_ERROR not in score.error_types:
-        lines.append(f"({score.num_refused} refused by the runtime)")
+    if score.num_failed and INFERENCE_ERROR not in dict(score.error_types.most_common(_MOST_FREQUENT)):
+        lines.append(f"({score.num_failed} {_LABELS[INFERENCE_ERROR]})")
     return lines
 
 

@@ -202,12 +202,29 @@ def test_fresh_start_of_one_category_does_not_mix_it_with_the_others(bench: Benc
         bench.run("--fresh", "--categories", "parallel", seed=1)
 
 
-def test_refused_question_is_a_wrong_answer_and_said(bench: Bench) -> None:
+def test_question_that_cannot_be_answered_is_wrong_and_said(bench: Bench) -> None:
     summary = bench.run(reply=lambda order: PromptTooLongError(prompt_tokens=9, max_tokens=8))
 
     assert summary["simple_python"]["error_types"] == {"inference_error": 3}
-    assert summary["irrelevance"] | {"right": 1, "refused": 1} == summary["irrelevance"]
-    assert "refused by the runtime" in bench.stdout.getvalue()
+    assert summary["irrelevance"] | {"right": 1, "failed": 1} == summary["irrelevance"]
+    assert "could not be answered" in bench.stdout.getvalue()
+
+
+def test_fault_of_the_runtime_in_one_question_costs_only_that_one_and_can_be_retried(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    def stumble(order: TurnOrder) -> Reply:
+        return ZeroDivisionError("oh") if order.messages[-1].content[-1] == "1" else answer_rightly(order)
+
+    summary = bench.run("--categories", "simple_python", reply=stumble)
+
+    assert (summary["simple_python"]["right"], summary["simple_python"]["failed"]) == (2, 1)
+    assert "simple_python_1: the runtime failed" in caplog.text
+
+    summary = bench.run("--categories", "simple_python", "--retry")
+
+    assert len(bench.engine.orders) == 1
+    assert summary["simple_python"]["right"] == 3
 
 
 def test_failure_of_the_runtime_ends_the_run_and_keeps_the_answers(bench: Bench) -> None:

@@ -16,6 +16,7 @@ from agent_runtime.evaluation.bfcl import (
     categories,
     folded,
     is_match,
+    judge,
     read_questions,
 )
 from tests.shared_data import shared
@@ -164,6 +165,114 @@ def test_schema_of_a_function_is_json_schema() -> None:
             "inner": {"type": "object", "properties": {"n": {"type": "integer", "default": 3}}},
         },
     }
+
+
+def test_enum_that_contradicts_its_type_is_read_as_meant() -> None:
+    tool = as_tool(
+        function(
+            seats={"type": "integer", "enum": ["1", "2", "many"]},
+            is_open={"type": "boolean", "enum": ["True", "False"]},
+            days={"type": "array", "items": {"type": "string"}, "enum": ["mon", "tue"]},
+            level={"type": "integer", "enum": ["low", "high"]},
+        )
+    )
+    assert tool["parameters"]["properties"] == {
+        "seats": {"type": "integer", "enum": [1, 2]},
+        "is_open": {"type": "boolean", "enum": [True, False]},
+        "days": {"type": "array", "items": {"type": "string", "enum": ["mon", "tue"]}},
+        "level": {"type": "integer", "enum": ["low", "high"]},
+    }
+
+
+def test_values_of_other_languages_are_asked_for_as_source_text() -> None:
+    described = function(
+        names={"type": "ArrayList", "items": {"type": "String"}, "description": "Names."},
+        config={"type": "dict", "properties": {"n": {"type": "integer"}}, "description": "Set up."},
+        size={"type": "long", "default": "5L", "description": "Size."},
+        thing={"type": "any", "description": "Thing."},
+    )
+    properties = as_tool(described, "java")["parameters"]["properties"]
+    assert {each["type"] for each in properties.values()} == {"string"}
+    assert properties["size"] == {
+        "type": "string",
+        "default": "5L",
+        "description": "Size. This is Java long type parameter in string representation.",
+    }
+    assert "of type String; they are not in string representation" in properties["names"]["description"]
+    assert "can be of any type of Java object" in properties["thing"]["description"]
+    properties = as_tool(described, "javascript")["parameters"]["properties"]
+    assert '{"n": {"type": "integer"}}' in properties["config"]["description"]
+
+
+@pytest.mark.parametrize(
+    ("category", "kind", "text", "listed"),
+    [
+        ("simple_java", "long", "5L", [5]),
+        ("simple_java", "float", "2.5f", [2.5]),
+        ("simple_java", "double", "1e3", [1000.0]),
+        ("simple_java", "boolean", "true", [True]),
+        ("simple_java", "byte", "-7", [-7]),
+        ("simple_java", "String", "a name", ["A Name"]),
+        ("simple_java", "any", "handler", ["handler"]),
+        ("simple_java", ("ArrayList", "String"), 'new ArrayList<>(Arrays.asList("a", "b"))', [["a", "b"]]),
+        ("simple_java", ("ArrayList", "integer"), "new ArrayList<Integer>() {{ add(1); add(2); }}", [[1, 2]]),
+        ("simple_java", ("ArrayList", "any"), "new ArrayList<>()", [[]]),
+        ("simple_java", ("Array", "integer"), "new int[]{1, 2}", [[1, 2]]),
+        (
+            "simple_java",
+            "HashMap",
+            'new HashMap<>() {{ put("k", 3L); put("l", "x"); }}',
+            [{"k": [3], "l": ["x"]}],
+        ),
+        ("simple_java", "HashMap", "new HashMap<String, Object>()", [{}]),
+        ("simple_javascript", "String", "'a name'", ["a name"]),
+        ("simple_javascript", "Bigint", "12n", [12]),
+        ("simple_javascript", "float", "2.5", [2.5]),
+        ("simple_javascript", "Boolean", "false", [False]),
+        ("simple_javascript", ("array", "String"), "['a', \"b\"]", [["a", "b"]]),
+        ("simple_javascript", ("array", "array"), "[[1, 2], [3]]", [[[1, 2], [3]]]),
+        ("simple_javascript", ("array", "integer"), "new Array(1, 2)", [[1, 2]]),
+        ("simple_javascript", "dict", "{'k': 3, 'l': [1, 2]}", [{"k": [3], "l": [[1, 2]]}]),
+        ("simple_javascript", "dict", "{}", [{}]),
+    ],
+)
+def test_source_text_is_read_as_the_value_it_stands_for(
+    category: str, kind: str | tuple[str, str], text: str, listed: list[Any]
+) -> None:
+    described = {"type": kind} if isinstance(kind, str) else {"type": kind[0], "items": {"type": kind[1]}}
+    asked = question(function(x=described), expected=[{"book": {"x": listed}}], category=category)
+    assert is_match([Call("book", {"x": text})], asked)
+
+
+@pytest.mark.parametrize(
+    ("category", "kind", "value", "error_type"),
+    [
+        ("simple_java", "integer", 5, "type_error:java"),
+        ("simple_javascript", "integer", 5, "type_error:js"),
+        ("simple_java", "long", "5", "type_error:simple"),
+        ("simple_javascript", "integer", "5.5", "type_error:simple"),
+        ("simple_python", "integer", "5", "type_error:simple"),
+        ("simple_python", "integer", 6, "value_error:others"),
+        ("simple_python", "integer", None, "type_error:simple"),
+    ],
+)
+def test_wrong_answer_has_the_official_error_type(
+    category: str, kind: str, value: Any, error_type: str
+) -> None:
+    asked = question(function(x=kind), expected=[{"book": {"x": [5]}}], category=category)
+    assert judge([Call("book", {"x": value})], asked).error_type == error_type
+
+
+def test_dot_in_a_name_may_be_an_underscore() -> None:
+    asked = question(function("math.add", x="integer"), expected=[{"math.add": {"x": [1]}}])
+    assert is_match([Call("math_add", {"x": 1})], asked)
+    assert is_match([Call("math.add", {"x": 1})], asked)
+
+
+def test_oddities_of_the_official_rules_are_kept() -> None:
+    assert is_right({"type": "array", "items": {"type": "string"}}, [], [["a"], OMITTED])
+    assert is_right("dict", {"a": True}, [{"a": [1]}])
+    assert not is_right({"type": "array", "items": {"type": "array"}}, [["A"]], [[["a"]]])
 
 
 def test_reference_answers_of_every_visible_question_match_themselves() -> None:

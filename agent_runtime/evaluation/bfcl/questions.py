@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -200,4 +200,30 @@ def _as_schema(described: Mapping[str, Any]) -> dict[str, Any]:
         kept["properties"] = {name: _as_schema(inner) for name, inner in described["properties"].items()}
     if isinstance(described.get("items"), Mapping):
         kept["items"] = _as_schema(described["items"])
+    if isinstance(kept.get("enum"), list):
+        _mend_enum(kept)
     return kept
+
+
+_SPOKEN: dict[str, Callable[[str], Any]] = {
+    "integer": int,
+    "number": float,
+    "boolean": lambda text: {"true": True, "false": False}[text.strip().lower()],
+}
+
+
+def _mend_enum(schema: dict[str, Any]) -> None:
+    """Some functions list numbers and booleans as text, and a list's items as its own values."""
+    kind, values = schema.get("type"), schema["enum"]
+    if kind == "array" and not any(isinstance(value, list) for value in values):
+        schema["items"] = {**schema.get("items", {}), "enum": schema.pop("enum")}
+    elif kind in _SPOKEN and all(isinstance(value, str) for value in values):
+        read = [spoken for value in values if (spoken := _spoken(value, _SPOKEN[kind])) is not None]
+        schema["enum"] = list(dict.fromkeys(read)) or values
+
+
+def _spoken(text: str, read: Callable[[str], Any]) -> Any:
+    try:
+        return read(text)
+    except (ValueError, KeyError):
+        return None
