@@ -21,6 +21,7 @@ from training.data.synthetic.draw import Draw
 from training.data.synthetic.families import families_of
 from training.data.synthetic.grammar import Action, ParameterRule, actions
 from training.data.synthetic.lookups import lookup_action, sibling_lookups
+from training.data.synthetic.measures import measure_action, sibling_measures
 from training.data.synthetic.number_kinds import percent_kind
 from training.data.synthetic.numbers import number_words, ordinal
 from training.data.synthetic.tools import draw_tool, is_confusable
@@ -381,3 +382,15 @@ def test_every_value_said_letter_for_letter_stands_in_the_request_once_the_call_
                 is_given = parameter.name in given
                 assert ("@" in text) == is_given
                 assert (f"0:{parameter.name}" in spans) == is_given
+
+
+def test_siblings_of_a_measure_take_numbers_and_differ_in_what_they_measure() -> None:
+    for number in range(200):
+        draw = Draw(10, number)
+        action = measure_action(draw)
+        siblings = sibling_measures(draw, action, 3)
+        objects = [other.object for other in (action, *siblings)]
+        assert len(set(objects)) == len(objects)
+        assert not any(is_confusable(action, other) for other in siblings)
+        for other in siblings:
+            assert any(rule.is_required for rule in other.parameters)

@@ -12,6 +12,7 @@ from . import words as w
 from .draw import Draw
 from .grammar import Action, ParameterRule
 from .lookups import lookup_action, sibling_lookups
+from .measures import measure_action, sibling_measures
 
 
 def _flag_rule(draw: Draw, name: str) -> tuple[str, str]:
@@ -260,8 +261,10 @@ def _cluster(draw: Draw) -> list[ParameterRule]:
 
 def composed_action(draw: Draw, *, domain: str | None = None, thing: str | None = None) -> Action:
     """A random action; `thing` makes a near miss of an action about the same thing."""
-    if domain is None and thing is None and draw.chance(0.3):
-        return lookup_action(draw)
+    if domain is None and thing is None:
+        roll = draw.random()
+        if roll < 0.5:
+            return lookup_action(draw) if roll < 0.27 else measure_action(draw)
     family = "do"
     verb = draw.pick(w.VERBS)
     roll = draw.random()
@@ -322,7 +325,7 @@ _TELLING = frozenset(
 
 def near_misses(draw: Draw, action: Action, count: int) -> list[Action]:
     """Actions that differ from a composed one by the verb, or by the thing."""
-    found = sibling_lookups(draw, action, count)
+    found = sibling_lookups(draw, action, count) or sibling_measures(draw, action, count)
     if found:
         return found
     for _ in range(count):

@@ -165,13 +165,14 @@ def sibling_lookups(draw: Draw, action: Action, count: int) -> list[Action]:
     thing = next((thing for thing in things if thing.name == action.domain), None)
     if thing is None:
         return []
-    found = []
+    found: list[Action] = []
     for _ in range(count + 1):
         if draw.chance(0.75):
             other = _action(draw, thing, draw.pick(thing.attributes))
         else:
             stranger = draw.pick(things)
             other = _action(draw, stranger, draw.pick(stranger.attributes))
-        if other.object != action.object and other.said_objects != action.said_objects:
+        is_known = any(other.object == known.object for known in found)
+        if not is_known and other.object != action.object and other.said_objects != action.said_objects:
             found.append(other)
     return found

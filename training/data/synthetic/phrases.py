@@ -76,7 +76,7 @@ def _article(parameter: Parameter) -> str:
     label = parameter.said_label
     if len(label) < 3 or label.endswith("s") or parameter.kind.schema["type"] == "array":
         return ""
-    return "an " if label[0] in "aeiou" else "a "
+    return "an " if label[0] in "aeiou" and not label.startswith(("uni", "use", "eu")) else "a "
 
 
 def _named(
