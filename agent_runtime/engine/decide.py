@@ -74,6 +74,11 @@ def write_call_opening(view: BackboneView, tape: Tape) -> None:
     tape.write(view.encode(CALL_HEADER))
 
 
+def opening_length(view: BackboneView) -> int:
+    """How many tokens that takes."""
+    return 1 + len(view.encode(CALL_HEADER))
+
+
 def _probability(logits: Rows, token_ids: tuple[int, ...], *, bias: float) -> float:
     """Probability of some tokens against all others, with a bias on its log-odds."""
     chosen = _log_sum_exp(logits[list(token_ids)])

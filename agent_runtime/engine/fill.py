@@ -44,13 +44,16 @@ class FilledCall:
     text: str
     slots: dict[str, FilledSlot]
     name_logprobs: tuple[float, ...] = ()
+    is_cut_short: bool = False
+    """Whether an array could not grow for lack of tokens."""
+
     structure_logprobs: tuple[float, ...] = ()
     """Decisions that belong to no value: to leave out what comes last, to end, empty arrays and objects."""
 
     @property
     def confidence(self) -> float:
         """Probability of the whole call, given that there is one."""
-        if any(slot.has_overflowed for slot in self.slots.values()):
+        if self.is_cut_short or any(slot.has_overflowed for slot in self.slots.values()):
             return 0.0
         per_slot = (math.fsum(slot.logprobs) for slot in self.slots.values())
         return math.exp(math.fsum((*self.name_logprobs, *self.structure_logprobs, *per_slot)))
@@ -151,4 +154,5 @@ class _Ledger:
             },
             name_logprobs=tuple(self.name),
             structure_logprobs=tuple(self.leading),
+            is_cut_short=frontier.is_cut_short,
         )

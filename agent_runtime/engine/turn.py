@@ -28,13 +28,14 @@ from ..events import (
 from ..evidence import find_evidence
 from ..messages import Message, Plan, SlotDetail, StopReason, Timings, ToolCall, Turn, Usage
 from ..prompt.parse import parse_reply
+from ..scaffold.canonical import string_body
 from ..scaffold.fitting import same_json
 from ..scaffold.frontier import DEFAULT_MAX_SLOT_TOKENS, CallFrontier
 from ..scaffold.scaffold import build_scaffold
 from ..scaffold.shape import ObjectShape
 from ..scaffold.walker import CallWalker
 from ..turn_engine import ToolChoice
-from .decide import decide, decide_another, write_call_opening
+from .decide import decide, decide_another, opening_length, write_call_opening
 from .decode import Decoded, WordStream, decode_text
 from .fill import FilledCall, fill_autoregressive
 from .program import Program
@@ -238,7 +239,7 @@ class _TurnWriter:
 
     def _choose(self) -> Program[Turn]:
         request, choice = self._request, self._request.tool_choice
-        frontier = self._frontier(self._choosable())
+        frontier = self._frontier(self._choosable(), opening_length(self._view))
         with self._timed("prefill" if self._tape.num_forwards == 0 else "decide"):
             decision = yield from decide(self._view, self._tape, frontier, call_bias=request.call_bias)
         probability = decision.call_probability
@@ -265,14 +266,20 @@ class _TurnWriter:
         write_call_opening(self._view, self._tape)
         return self._frontier(tools)
 
-    def _frontier(self, tools: tuple[OfferedTool, ...]) -> CallFrontier:
+    def _frontier(self, tools: tuple[OfferedTool, ...], num_before: int = 0) -> CallFrontier:
+        """The calls that may be made, behind `num_before` tokens that are still to be written."""
         return CallFrontier(
             [CallWalker(build_scaffold(tool.name, shape)) for tool in tools for shape in tool.call_shapes],
             vocabulary=self._view.vocabulary,
             trees=self._view.trees,
             max_slot_tokens=self._request.max_slot_tokens,
-            tokens_left=lambda: self._max_length - self._tape.length,
+            max_tokens=self._max_length - self._tape.length - num_before,
+            is_quoted=self._is_quoted,
         )
+
+    def _is_quoted(self, text: bytes) -> bool:
+        """Whether a part of a value stands in a message."""
+        return any(text in string_body(message.content).encode() for message in self._request.messages)
 
     def _call(
         self, frontier: CallFrontier, logits: Rows | None, call_probability: float, words: str = ""

@@ -7,8 +7,9 @@ business of engine/.
 
 from __future__ import annotations
 
+import copy
 import os.path
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,10 +18,12 @@ from numpy.typing import NDArray
 from .byte_automaton import LanguageError
 from .grammar import GrammarMatcher
 from .matcher import AutomatonMatcher, SlotMatcher, matcher_for
+from .need import needs_of
 from .nodes import Slot
+from .repetition import RepetitionWatch
 from .token_tree import TokenNode, TokenTrees
 from .vocabulary import TokenVocabulary
-from .walker import CallWalker, Candidate
+from .walker import ArrayFrame, CallWalker, Candidate
 
 DEFAULT_MAX_SLOT_TOKENS = 512
 
@@ -59,6 +62,14 @@ class _InLiteral:
         self.walker = walker
         self.node = node
 
+    @property
+    def place(self) -> Hashable:
+        filled = self.walker.filled
+        return filled[-1][0] if filled else "", self.node
+
+    def copy(self) -> _InLiteral:
+        return _InLiteral(self.walker, self.node)
+
     def take_forced(self) -> Iterator[int]:
         """Go down to the last token before a choice or the literal's end."""
         node = self.node
@@ -73,26 +84,55 @@ class _InLiteral:
 class _InConstants:
     """In a slot that holds one of some constants."""
 
-    __slots__ = ("ends", "node", "token_ids", "walker")
+    __slots__ = ("ends", "ends_need", "node", "token_ids", "walker")
 
     def __init__(self, walker: CallWalker, node: TokenNode) -> None:
         self.walker = walker
         self.node = node
         self.token_ids: list[int] = []
         self.ends: TokenNode | None = None
+        self.ends_need = 0
+
+    @property
+    def place(self) -> Hashable:
+        assert self.walker.slot is not None
+        return self.walker.slot.path, self.node
+
+    def copy(self) -> _InConstants:
+        twin = _InConstants(self.walker, self.node)
+        twin.token_ids, twin.ends, twin.ends_need = self.token_ids.copy(), self.ends, self.ends_need
+        return twin
 
 
 class _InSlot:
     """In a slot whose language a matcher follows."""
 
-    __slots__ = ("ends", "mask", "matcher", "token_ids", "walker")
+    __slots__ = (
+        "budget", "ends", "ends_need", "is_ended", "mask", "matcher", "token_ids", "walker", "watch"
+    )  # fmt: skip
 
-    def __init__(self, walker: CallWalker, matcher: SlotMatcher) -> None:
+    def __init__(self, walker: CallWalker, matcher: SlotMatcher, budget: int) -> None:
         self.walker = walker
         self.matcher = matcher
+        self.budget = budget
         self.mask: NDArray[np.bool_] | None = None
         self.token_ids: list[int] = []
         self.ends: TokenNode | None = None
+        self.ends_need = 0
+        self.watch = RepetitionWatch()
+        self.is_ended = False
+
+    @property
+    def place(self) -> Hashable:
+        assert self.walker.slot is not None
+        return self.walker.slot.path, tuple(self.token_ids)
+
+    def copy(self) -> _InSlot:
+        twin = _InSlot(self.walker, self.matcher.copy(), self.budget)
+        twin.mask, twin.token_ids = self.mask, self.token_ids.copy()
+        twin.ends, twin.ends_need = self.ends, self.ends_need
+        twin.watch, twin.is_ended = self.watch.copy(), self.is_ended
+        return twin
 
 
 _Reading = _InLiteral | _InConstants | _InSlot
@@ -112,7 +152,8 @@ class CallFrontier:
         vocabulary: TokenVocabulary,
         trees: TokenTrees,
         max_slot_tokens: int = DEFAULT_MAX_SLOT_TOKENS,
-        tokens_left: Callable[[], int] | None = None,
+        max_tokens: int | None = None,
+        is_quoted: Callable[[bytes], bool] | None = None,
     ) -> None:
         """Stand before the name of the tool.
 
@@ -122,15 +163,22 @@ class CallFrontier:
             vocabulary: what every token writes.
             trees: remembers how texts are tokenised.
             max_slot_tokens: tokens one value may take, beside its slot's own limit; it is ended there.
-            tokens_left: tokens that may still be written. A value takes at most half of them, so that a
-                backbone that never ends a value still completes its call.
+            max_tokens: tokens the call may take from here on. Near the end of them nothing is begun that
+                would not fit, so that the call is completed: a value takes at most half of what is left,
+                arrays do not grow and optional arguments are left out. None is no limit.
+            is_quoted: whether a text (a string's JSON, without quotes) stands in the conversation. A value
+                that does nothing but repeat itself is ended unless that is quoted.
         """
         self._vocabulary = vocabulary
         self._trees = trees
         self._max_slot_tokens = max_slot_tokens
-        self._tokens_left = tokens_left
+        self._tokens_left = max_tokens
+        self._is_quoted = is_quoted
+        self._needs = needs_of(vocabulary, trees)
         self.overflowed: set[str] = set()
         """Paths of the values that were ended by their limit."""
+        self.is_cut_short = False
+        """Whether an array could not grow for lack of tokens."""
         self._allowed: Allowed | None = None
         self._complete: CallWalker | None = None
         self._limit = max(MAX_READINGS, len(walkers))
@@ -175,6 +223,44 @@ class CallFrontier:
         assert walker.slot is not None
         return walker.slot.path
 
+    @property
+    def open_slot(self) -> Slot | None:
+        """The slot that is open, by the first reading."""
+        return None if self._complete is not None else self._readings[0].walker.slot
+
+    @property
+    def open_tokens(self) -> tuple[int, ...]:
+        """What the open slot holds so far, by the first reading."""
+        reading = self._readings[0]
+        return () if isinstance(reading, _InLiteral) else tuple(reading.token_ids)
+
+    @property
+    def literals(self) -> TokenNode | None:
+        """The literals that may come next, by the first reading; None where the open slot must go on."""
+        reading = self._readings[0]
+        return reading.node if isinstance(reading, _InLiteral) else self._ends(reading)
+
+    @property
+    def place(self) -> Hashable:
+        """Where the first reading stands: the same in two calls that differ in other slots' values only."""
+        reading = self._readings[0]
+        return reading.walker.tool_name, type(reading), reading.place
+
+    def copy(self) -> CallFrontier:
+        """An independent frontier at the same place."""
+        twin = copy.copy(self)
+        twin._readings = [reading.copy() for reading in self._readings]
+        twin.overflowed = self.overflowed.copy()
+        return twin
+
+    def end_soon(self) -> None:
+        """From here on the open value takes a short way to its end."""
+        for reading in self._readings:
+            if isinstance(reading, _InSlot):
+                reading.matcher.end_soon()
+                reading.mask = None
+        self._allowed = None
+
     def _first(self) -> CallWalker:
         return self._complete or self._readings[0].walker
 
@@ -189,7 +275,9 @@ class CallFrontier:
         taken: list[int] = []
         while self._complete is None and (max_tokens is None or len(taken) <= max_tokens):
             if len(self._readings) == 1 and isinstance(literal := self._readings[0], _InLiteral):
-                taken.extend(literal.take_forced())
+                forced = list(literal.take_forced())
+                taken += forced
+                self._count(len(forced))
             token_id = self.allowed().only
             if token_id is None:
                 break
@@ -203,6 +291,7 @@ class CallFrontier:
         Raises:
             ValueError: the token is not allowed.
         """
+        self._count(1)
         following: list[_Reading] = []
         completed: CallWalker | None = None
         for reading in self._readings:
@@ -222,15 +311,23 @@ class CallFrontier:
     def _opened(self, walker: CallWalker) -> Iterator[_Reading]:
         slot = walker.slot
         if slot is None:
-            yield _InLiteral(walker, self._literals(walker.candidates))
+            yield _InLiteral(walker, self._literals(walker.candidates)[0])
         elif slot.constants:
             yield _InConstants(walker, self._trees.tree(slot.constants))
         else:
-            yield _InSlot(walker, self._matcher(slot, self._budget(slot)))
+            budget = self._budget(slot, walker)
+            yield _InSlot(walker, self._matcher(slot, budget), budget)
 
-    def _budget(self, slot: Slot) -> int:
+    def _count(self, num_tokens: int) -> None:
+        if self._tokens_left is not None:
+            self._tokens_left -= num_tokens
+
+    def _budget(self, slot: Slot, walker: CallWalker) -> int:
         budget = min(slot.budget.limit, self._max_slot_tokens)
-        return budget if self._tokens_left is None else min(budget, max(1, self._tokens_left() // 2))
+        left = self._tokens_left
+        if left is None:
+            return budget
+        return max(1, min(budget, left // 2, left - self._needs.after_slot(walker)))
 
     def _matcher(self, slot: Slot, budget: int) -> SlotMatcher:
         return matcher_for(
@@ -241,24 +338,39 @@ class CallFrontier:
             earlier_items=[slot.raw_text(value) for value in slot.earlier_items],
         )
 
-    def _literals(self, candidates: tuple[Candidate, ...]) -> TokenNode:
-        texts = tuple(candidate.text for candidate in candidates)
-        if not any(candidate.slot is not None and candidate.slot.earlier_items for candidate in candidates):
-            return self._trees.tree(texts)
-        return self._trees.tree_of_some(
-            {n: text for n, text in enumerate(texts) if self._has_value_left(candidates[n].slot)}
+    def _literals(self, candidates: tuple[Candidate, ...]) -> tuple[TokenNode, int]:
+        """The tree of some candidates, and how many tokens must be left for it to stay the same."""
+        fitting, need = self._fitting(candidates)
+        is_any = any(candidate.slot is not None and candidate.slot.earlier_items for candidate in candidates)
+        if len(fitting) == len(candidates) and not is_any:
+            return self._trees.tree(tuple(candidate.text for candidate in candidates)), need
+        left = {number: candidates[number] for number in fitting}
+        tree = self._trees.tree_of_some(
+            {number: one.text for number, one in left.items() if self._has_value_left(one.slot)}
         )
+        return tree, need
+
+    def _fitting(self, candidates: tuple[Candidate, ...]) -> tuple[list[int], int]:
+        """The candidates for which there are tokens enough, and the most that one of them takes."""
+        if self._tokens_left is None:
+            return list(range(len(candidates))), 0
+        needs = [self._needs.of(candidate) for candidate in candidates]
+        most = max(self._tokens_left, min(needs))
+        fitting = [number for number, need in enumerate(needs) if need <= most]
+        if len(fitting) < len(needs) and isinstance(candidates[0].frame, ArrayFrame):
+            # A lack of tokens, not the backbone, may have ended the array.
+            self.is_cut_short = True
+        return fitting, max(needs[number] for number in fitting)
 
     def _note_overflow(self, reading: _InConstants | _InSlot) -> None:
         """Record a value that ends at its limit although it could go on."""
         slot = reading.walker.slot
         if slot is None or isinstance(reading, _InConstants):
             return
-        if isinstance(reading.matcher, GrammarMatcher):
-            if reading.matcher.is_cut:
-                self.overflowed.add(slot.path)
+        if reading.is_ended or (isinstance(reading.matcher, GrammarMatcher) and reading.matcher.is_cut):
+            self.overflowed.add(slot.path)
             return
-        if len(reading.token_ids) < self._budget(slot):
+        if isinstance(reading.matcher, GrammarMatcher) or len(reading.token_ids) < reading.budget:
             return
         unbounded = self._matcher(slot, 2 * len(reading.token_ids) + 64)
         for token_id in reading.token_ids:
@@ -271,7 +383,7 @@ class CallFrontier:
         if slot is None or slot.constants or not slot.earlier_items:
             return True
         try:
-            matcher = self._matcher(slot, self._budget(slot))
+            matcher = self._matcher(slot, slot.budget.limit)
         except LanguageError:
             return False
         return matcher.can_end() or bool(matcher.allowed().any())
@@ -294,7 +406,7 @@ class CallFrontier:
             if child is not None:
                 yield from self._arrived(reading.walker, child)
             return
-        ends = self._ends(reading)
+        ends = self._ends(reading, is_taking=True)
         end = ends.children.get(token_id) if ends is not None else None
         if end is not None:
             self._note_overflow(reading)
@@ -314,7 +426,20 @@ class CallFrontier:
             reading.token_ids.append(token_id)
             if reading.walker.depends_on_value:
                 reading.ends = None
+            self._watch(reading, token_id)
             yield reading
+
+    def _watch(self, reading: _InSlot, token_id: int) -> None:
+        """End a string that only repeats itself, unless it quotes."""
+        num_copied = reading.watch.add(token_id)
+        if not num_copied or reading.is_ended:
+            return
+        matcher, slot = reading.matcher, reading.walker.slot
+        is_string = matcher.is_in_string if isinstance(matcher, GrammarMatcher) else slot and slot.is_string
+        copied = self._vocabulary.text_of(reading.token_ids[-num_copied:])
+        if is_string and not (self._is_quoted is not None and self._is_quoted(copied)):
+            matcher.end_soon()
+            reading.is_ended = True
 
     # What a reading allows.
 
@@ -344,13 +469,17 @@ class CallFrontier:
             reading.mask = reading.matcher.allowed()
         return reading.mask
 
-    def _ends(self, reading: _InConstants | _InSlot) -> TokenNode | None:
-        """The literals that may follow if the slot ended here, or None where it cannot."""
+    def _ends(self, reading: _InConstants | _InSlot, *, is_taking: bool = False) -> TokenNode | None:
+        """The literals that may follow if the slot ended here, or None where it cannot.
+
+        What is being taken was allowed before it was counted, and stays so.
+        """
         if not (reading.node.ends if isinstance(reading, _InConstants) else reading.matcher.can_end()):
             return None
-        if reading.ends is None:
+        is_scarce = self._tokens_left is not None and self._tokens_left < reading.ends_need
+        if reading.ends is None or (is_scarce and not is_taking):
             text = self._text(reading) if reading.walker.depends_on_value else ""
-            reading.ends = self._literals(reading.walker.following(text))
+            reading.ends, reading.ends_need = self._literals(reading.walker.following(text))
         return reading.ends
 
     def _text(self, reading: _InConstants | _InSlot) -> str:

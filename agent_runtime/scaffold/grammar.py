@@ -167,8 +167,13 @@ class GrammarMatcher:
         twin._bits = self._bits.copy()
         return twin
 
+    @property
+    def is_in_string(self) -> bool:
+        """Whether a string is open."""
+        return self._is_in_string
+
     def end_soon(self) -> None:
-        """From here on take a short way out."""
+        """From here on allow only a short way to the end."""
         self._left = 0
         self._mask = None
 
@@ -267,6 +272,12 @@ class GrammarMatcher:
 @lru_cache(maxsize=256)
 def _endings_of(schema: str) -> Endings:
     return Endings(json.loads(schema))
+
+
+def fewest_tokens(schema: str, vocabulary: TokenVocabulary) -> int:
+    """How many tokens the shortest value of a schema takes, where that is known."""
+    shortest = _endings_of(schema).shortest or b""
+    return len(_by_longest_token(vocabulary)(shortest) or shortest)
 
 
 @lru_cache(maxsize=256)

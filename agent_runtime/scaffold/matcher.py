@@ -55,6 +55,9 @@ class SlotMatcher(Protocol):
     def copy(self) -> Self:
         """An independent cursor at the same place."""
 
+    def end_soon(self) -> None:
+        """From here on take a short way out."""
+
 
 def matcher_for(
     shape: Shape,
@@ -139,6 +142,10 @@ class AutomatonMatcher:
         twin._state, twin._count, twin._left = self._state, self._count, self._left
         twin._taken = self._taken.copy()
         return twin
+
+    def end_soon(self) -> None:
+        """From here on take a shortest way out."""
+        self._left = int(self._automaton.min_tokens_to_accept[self._state, self._count])
 
 
 class _Masks:

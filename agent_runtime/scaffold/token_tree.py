@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 _CACHED_NODES = 150_000
 """Places remembered over all trees, about 400 bytes each."""
+_CACHED_LENGTHS = 50_000
 _CACHED_IDS = 8_000_000
 """Token ids remembered for masks, over all of them."""
 
@@ -51,6 +52,7 @@ class TokenTrees:
         self._encode = encode
         self._trees: dict[tuple[str, ...], TokenNode] = {}
         self._num_nodes = 0
+        self._lengths: dict[str, int] = {}
         self._ids: dict[int, tuple[NDArray[np.bool_], NDArray[np.int64]]] = {}
         self._num_ids = 0
 
@@ -70,6 +72,15 @@ class TokenTrees:
     def tree_of_some(self, texts: Mapping[int, str]) -> TokenNode:
         """The tree of numbered texts, not remembered."""
         return token_tree({number: self._encode(text) for number, text in texts.items()})
+
+    def length(self, text: str) -> int:
+        """How many tokens a text takes on its own; remembered."""
+        found = self._lengths.get(text)
+        if found is None:
+            if len(self._lengths) >= _CACHED_LENGTHS:
+                self._lengths.clear()
+            found = self._lengths[text] = len(self._encode(text))
+        return found
 
     def ids_of(self, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
         """The tokens of a mask that never changes and lives on, in ascending order; remembered."""

@@ -15,36 +15,36 @@ from .canonical import ARGUMENTS_KEY, CALL_FOOTER, CALL_HEADER, join_path
 from .fitting import same_json
 from .nodes import Branch, Leaf, Members, Node, Repeat, Slot
 from .scaffold import Scaffold
-from .shape import ConstantsShape, IntegerShape, JsonValue, NumberShape
+from .shape import ConstantsShape, IntegerShape, JsonValue, NumberShape, StringShape
 
 _CACHED_PLACES = 1024
 """Places of one scaffold whose candidates are remembered."""
 
 
 @dataclass(frozen=True, slots=True)
-class _ObjectFrame:
+class ObjectFrame:
     """Inside an object: the next member to consider, and how many are written."""
 
     node: Members
     path: str
     next_index: int
     count: int
-    parent: _Frame | None
+    parent: Frame | None
     is_unique: bool
 
 
 @dataclass(frozen=True, slots=True)
-class _ArrayFrame:
+class ArrayFrame:
     """Inside an array: how many items are written or begun."""
 
     node: Repeat
     path: str
     count: int
-    parent: _Frame | None
+    parent: Frame | None
     is_unique: bool
 
 
-_Frame = _ObjectFrame | _ArrayFrame
+Frame = ObjectFrame | ArrayFrame
 
 # `is_unique` of a frame: it or one around it is an array of unique items, so that what may come next
 # depends on what was written.
@@ -63,7 +63,7 @@ class Candidate:
     text: str
     slot: Slot | None
     is_end: bool
-    _frame: _Frame | None
+    frame: Frame | None
 
 
 class CallWalker:
@@ -80,7 +80,7 @@ class CallWalker:
         self._scaffold = scaffold
         self._parts: tuple[str, ...] = ()
         self._filled: _Filled = ()
-        self._frame: _Frame | None = None
+        self._frame: Frame | None = None
         self.slot: Slot | None = scaffold.name_slot
         self.is_complete = False
         self._candidates: tuple[Candidate, ...] = ()
@@ -128,6 +128,11 @@ class CallWalker:
         return bool(self._parts)
 
     @property
+    def frame(self) -> Frame | None:
+        """The object or array that the next value or literal stands in, with all around it."""
+        return self._frame
+
+    @property
     def depends_on_value(self) -> bool:
         """Whether what may follow the open slot depends on its value (an array of unique items)."""
         return self._frame is not None and self._frame.is_unique
@@ -149,7 +154,7 @@ class CallWalker:
             raise ValueError(f"there is no candidate {index}: {len(self._candidates)} are on offer")
         candidate = self._candidates[index]
         self._parts += (candidate.text,)
-        self._frame = candidate._frame
+        self._frame = candidate.frame
         self.slot = candidate.slot
         self.is_complete = candidate.is_end
         self._candidates = ()
@@ -205,7 +210,7 @@ class CallWalker:
             self._scaffold.cache["first"] = first
         return first
 
-    def _next_candidates(self, frame: _Frame | None, closing: str, filled: _Filled) -> tuple[Candidate, ...]:
+    def _next_candidates(self, frame: Frame | None, closing: str, filled: _Filled) -> tuple[Candidate, ...]:
         if frame is not None and frame.is_unique:
             return tuple(_continued(frame, closing, filled))
         cache = self._scaffold.cache
@@ -235,23 +240,23 @@ def _closing(slot: Slot) -> str:
 # What may come next. Every function yields candidates whose text begins with `prefix`.
 
 
-def _continued(frame: _Frame | None, prefix: str, filled: _Filled) -> Iterator[Candidate]:
+def _continued(frame: Frame | None, prefix: str, filled: _Filled) -> Iterator[Candidate]:
     """A value has just ended inside this frame."""
     if frame is None:
         yield Candidate(prefix + CALL_FOOTER, None, True, None)
-    elif isinstance(frame, _ObjectFrame):
+    elif isinstance(frame, ObjectFrame):
         yield from _more_members(frame, prefix, ", ", filled)
     else:
         yield from _more_items(frame, prefix, filled)
 
 
-def _more_members(frame: _ObjectFrame, prefix: str, opening: str, filled: _Filled) -> Iterator[Candidate]:
+def _more_members(frame: ObjectFrame, prefix: str, opening: str, filled: _Filled) -> Iterator[Candidate]:
     """The members that may come next: optional ones up to and including the next required one, or the end."""
     node = frame.node
     for index in range(frame.next_index, len(node.members)):
         member = node.members[index]
         if _may_write(node, index, frame.count):
-            after = _ObjectFrame(node, frame.path, index + 1, frame.count + 1, frame.parent, frame.is_unique)
+            after = ObjectFrame(node, frame.path, index + 1, frame.count + 1, frame.parent, frame.is_unique)
             path = join_path(frame.path, member.name)
             yield from _entered(member.node, after, prefix + opening + member.literal, path, True, filled)
         if member.is_required or frame.count + len(node.members) - index - 1 < node.minimum:
@@ -264,7 +269,7 @@ def _may_write(node: Members, index: int, count: int) -> bool:
     return node.maximum is None or count + 1 + node.num_required_after[index + 1] <= node.maximum
 
 
-def _more_items(frame: _ArrayFrame, prefix: str, filled: _Filled) -> Iterator[Candidate]:
+def _more_items(frame: ArrayFrame, prefix: str, filled: _Filled) -> Iterator[Candidate]:
     item = frame.node.node_at(frame.count)
     if item is not None:
         yield from _item(item, frame, prefix + ",", True, filled)
@@ -273,15 +278,15 @@ def _more_items(frame: _ArrayFrame, prefix: str, filled: _Filled) -> Iterator[Ca
 
 
 def _item(
-    item: Node, frame: _ArrayFrame, prefix: str, has_space: bool, filled: _Filled
+    item: Node, frame: ArrayFrame, prefix: str, has_space: bool, filled: _Filled
 ) -> Iterator[Candidate]:
-    after = _ArrayFrame(frame.node, frame.path, frame.count + 1, frame.parent, frame.is_unique)
+    after = ArrayFrame(frame.node, frame.path, frame.count + 1, frame.parent, frame.is_unique)
     path = join_path(frame.path, frame.count)
     yield from _entered(item, after, prefix, path, has_space, filled)
 
 
 def _entered(
-    node: Node, frame: _Frame | None, prefix: str, path: str, has_space: bool, filled: _Filled
+    node: Node, frame: Frame | None, prefix: str, path: str, has_space: bool, filled: _Filled
 ) -> Iterator[Candidate]:
     """A value begins here; `frame` is where the writer stands once it is written."""
     space = " " if has_space else ""
@@ -295,7 +300,7 @@ def _entered(
             yield Candidate(text, slot, False, frame)
     elif isinstance(node, Members):
         is_unique = frame is not None and frame.is_unique
-        inside = _ObjectFrame(node, path, 0, 0, frame, is_unique)
+        inside = ObjectFrame(node, path, 0, 0, frame, is_unique)
         yield from _more_members(inside, prefix, space + "{", filled)
         if not node.num_required_after[0] and not node.minimum:
             yield Candidate(prefix + space + "{}", None, False, frame)
@@ -303,7 +308,7 @@ def _entered(
         is_unique = node.is_unique or (frame is not None and frame.is_unique)
         first = node.node_at(0)
         if first is not None:
-            array = _ArrayFrame(node, path, 0, frame, is_unique)
+            array = ArrayFrame(node, path, 0, frame, is_unique)
             yield from _item(first, array, prefix + space + "[", False, filled)
         if node.minimum == 0:
             yield Candidate(prefix + space + "[]", None, False, frame)
@@ -312,7 +317,7 @@ def _entered(
 # Arrays of unique items.
 
 
-def _slot(node: Leaf, frame: _Frame | None, path: str, has_space: bool, filled: _Filled) -> Slot | None:
+def _slot(node: Leaf, frame: Frame | None, path: str, has_space: bool, filled: _Filled) -> Slot | None:
     """The slot of a leaf, or None where every value it could hold is taken."""
     leading_space = has_space and not node.is_string
     constants = tuple(" " + text for text in node.constants) if leading_space else node.constants
@@ -346,6 +351,8 @@ def _differing(slot: Slot, earlier: tuple[JsonValue, ...]) -> Slot | None:
         step = shape.multiple_of or 1
         if shape.maximum // step - -(-shape.minimum // step) + 1 <= len(earlier):
             return None
+    if isinstance(shape, StringShape) and shape.max_length == 0:
+        return None
     return replace(slot, earlier_items=earlier)
 
 
@@ -358,16 +365,16 @@ def _could_equal(slot: Slot, value: JsonValue) -> bool:
     return True
 
 
-def _earlier_items(frame: _Frame, path: str, filled: _Filled) -> tuple[JsonValue, ...]:
+def _earlier_items(frame: Frame, path: str, filled: _Filled) -> tuple[JsonValue, ...]:
     """The values a slot must differ from, so that its array's items are unique."""
-    if isinstance(frame, _ArrayFrame):
+    if isinstance(frame, ArrayFrame):
         if not frame.node.is_unique:
             return ()
         items = {join_path(frame.path, index) for index in range(frame.count - 1)}
         return tuple(value for where, value in filled if where in items)
     array = frame.parent
     if (
-        not isinstance(array, _ArrayFrame)
+        not isinstance(array, ArrayFrame)
         or not array.node.is_unique
         or array.node.deciding != frame.next_index - 1
     ):

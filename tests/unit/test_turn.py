@@ -23,6 +23,7 @@ from agent_runtime.events import (
 from agent_runtime.messages import Message, Turn
 from agent_runtime.prompt.encode import encode_call
 from agent_runtime.scaffold.canonical import call_pieces
+from agent_runtime.scaffold.repetition import MIN_COPIES, MIN_TOKENS
 from agent_runtime.tools import Tool, tool
 from agent_runtime.turn_engine import ToolChoice
 from tests.programs import Row, TableBackbone, random_rows, run_program, scripted_rows, tiny_view
@@ -294,7 +295,7 @@ def test_a_doubtful_call_is_not_made() -> None:
 
 
 def test_a_call_that_does_not_fit_is_not_made() -> None:
-    turn, _ = told(scripted(PARIS), request(max_tokens=len(PARIS) - 12))
+    turn, _ = told(scripted(PARIS), request(max_tokens=15))
 
     assert (turn.stop_reason, turn.tool_calls) == ("length", ())
 
@@ -310,6 +311,101 @@ def test_a_call_that_is_asked_for_is_completed_by_a_backbone_that_ends_no_value(
 
     assert [call.name for call in turn.tool_calls] == ["note"]
     assert turn.usage.completion_tokens <= 150
+
+
+ORDER = tool(
+    {
+        "name": "order",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "rows": {
+                    "type": "array",
+                    "minItems": 1,
+                    "items": {
+                        "type": "object",
+                        "properties": {
+                            "sku": {"type": "string", "pattern": "^[A-Z]{2}-[0-9]{4}$"},
+                            "note": {"type": "string"},
+                            "sizes": {"type": "array", "items": {"type": "integer"}},
+                            "extra": {},
+                        },
+                        "required": ["sku"],
+                    },
+                },
+                "to": {"type": "string", "minLength": 10},
+                "is_gift": {"type": "boolean"},
+            },
+            "required": ["rows", "to", "is_gift"],
+        },
+    }
+)
+
+
+@pytest.mark.parametrize("max_tokens", [84, 90, 120, 200, 300])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_call_is_finished_within_the_tokens_of_the_turn(max_tokens: int, seed: int) -> None:
+    closing = [i for i, text in enumerate(VIEW.vocabulary.tokens) if b"]" in text or b"}" in text]
+
+    def row_after(tokens: tuple[int, ...]) -> Row:
+        row = random_rows(VOCAB, seed=seed)(tokens)
+        row[closing] -= 50.0  # never ends anything by itself
+        return row
+
+    asked = request(tools=(ORDER,), tool_choice=REQUIRED, is_parallel=False, max_tokens=max_tokens)
+
+    turn, _ = told(TableBackbone(row_after), asked)
+
+    assert [ORDER.validate(call.arguments) for call in turn.tool_calls] == [()]
+    assert turn.usage.completion_tokens <= max_tokens
+    assert turn.tool_calls[0].confidence == 0.0
+
+
+def looping(text: str) -> TableBackbone:
+    """A backbone that writes a note which repeats a text for ever."""
+    start, copy = VIEW.encode('\n{"name": "note", "arguments": {"text": "'), VIEW.encode(text)
+    ids = [*start, *(copy * 400)]
+
+    def row_after(tokens: tuple[int, ...]) -> Row:
+        row = np.zeros(VOCAB, np.float32)
+        row[VIEW.call_open if len(tokens) == len(PROMPT) else ids[len(tokens) - len(PROMPT) - 1]] = 60.0
+        return row
+
+    return TableBackbone(row_after)
+
+
+NOTE = tool(
+    {"name": "note", "parameters": {"properties": {"text": {"type": "string"}}, "required": ["text"]}}
+)
+
+
+@pytest.mark.parametrize("text", [" and Rome", "GT", "a", "the same sentence again. "])
+def test_a_text_that_only_repeats_itself_is_ended(text: str) -> None:
+    turn, _ = told(looping(text), request(tools=(NOTE,), is_parallel=False, max_tokens=1000))
+
+    (call,) = turn.tool_calls
+    assert len(VIEW.encode(call.arguments["text"])) <= max(MIN_TOKENS, MIN_COPIES * len(VIEW.encode(text)))
+    assert call.arguments["text"].startswith(3 * text)
+    assert call.confidence == 0.0
+
+
+def test_a_repetition_that_was_said_may_be_quoted() -> None:
+    said = "GT" * 100
+    messages = (Message(role="user", content=f"Note down {said} please."),)
+
+    turn, _ = told(
+        looping("GT"), request(messages=messages, tools=(NOTE,), is_parallel=False, max_tokens=1000)
+    )
+
+    assert len(said) <= len(turn.tool_calls[0].arguments["text"]) <= len(said) + 2
+
+
+def test_short_repetitions_are_left_alone() -> None:
+    line = "=" * 40
+
+    turn, _ = told(scripted(call_ids("note", text=line)), request(tools=(NOTE,), max_tokens=300))
+
+    assert turn.tool_calls[0].arguments == {"text": line}
 
 
 def test_thoughts_are_kept_apart_from_words_and_calls() -> None:
