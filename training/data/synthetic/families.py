@@ -6,7 +6,6 @@ Such values are told apart by their order alone: "the GCD of 12 and 18", "sides 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -47,7 +46,13 @@ _SPANS = (
     ("y min", "y max"),
 )
 _POINT = "point"
-_PEERS = (("first", "second"), ("first", "second", "third"), ("old", "new"), ("base", "target"))
+_PEERS: tuple[tuple[str, ...], ...] = (
+    ("first", "second", "third"),
+    ("first", "second"),
+    ("old", "new"),
+    ("base", "target"),
+)
+_WORDED: tuple[tuple[str, ...], ...] = (*_SPANS, *_PEERS)
 
 
 _FORMS: tuple[tuple[tuple[str, ...], str], ...] = (
@@ -76,24 +81,16 @@ def families_of(labels: tuple[str, ...], sorts: tuple[str, ...]) -> tuple[Family
     """The families among parameters with these labels; members must be of one sort."""
     found = [*_corners(labels, sorts), *_marked_families(labels, sorts)]
     taken = {place for family in found for place in family.places}
-    for words in (*_SPANS, *_PEERS):
-        stems = [_without(label, words) for label in labels]
-        for stem in dict.fromkeys(stem for stem in stems if stem is not None):
-            places = tuple(
-                next(
-                    (
-                        at
-                        for at, label in enumerate(labels)
-                        if stems[at] == stem and word in (label, *_ends(label))
-                    ),
-                    -1,
-                )
-                for word in words
-            )
-            if -1 in places or taken & set(places) or len({sorts[at] for at in places}) > 1:
-                continue
+    roles: dict[tuple[int, str], dict[int, int]] = {}
+    for at, label in enumerate(labels):
+        for series, stem, role in _roles(label):
+            roles.setdefault((series, stem), {}).setdefault(role, at)
+    for (series, stem), members in sorted(roles.items()):
+        places = tuple(members[role] for role in sorted(members))
+        is_whole = len(places) == len(_WORDED[series]) and not taken & set(places)
+        if is_whole and len({sorts[at] for at in places}) == 1:
             taken.update(places)
-            found.append(Family(places, stem, words in _SPANS))
+            found.append(Family(places, stem, series < len(_SPANS)))
     for names, form in _FORMS:
         places = tuple(labels.index(name) for name in names if name in labels)
         if len(places) == len(names) and not taken & set(places) and len({sorts[at] for at in places}) == 1:
@@ -111,21 +108,19 @@ def _corners(labels: tuple[str, ...], sorts: tuple[str, ...]) -> list[Family]:
     return [Family(places, _POINT, False)] if len({sorts[at] for at in places}) == 1 else []
 
 
-def _ends(label: str) -> tuple[str, ...]:
-    words = label.split(" ")
-    return words[0], words[-1], " ".join(words[:2])
-
-
-def _without(label: str, words: Sequence[str]) -> str | None:
-    """What the label says beside one of the words; None if it has none of them at its start or end."""
-    for word in words:
-        if label == word:
-            return ""
-        if label.startswith(f"{word} "):
-            return label[len(word) + 1 :]
-        if label.endswith(f" {word}"):
-            return label[: -len(word) - 1]
-    return None
+@lru_cache(maxsize=1 << 14)
+def _roles(label: str) -> tuple[tuple[int, str, int], ...]:
+    """Which word of which series the label begins or ends with, and what it says beside it."""
+    found = []
+    for series, words in enumerate(_WORDED):
+        for role, word in enumerate(words):
+            if label == word:
+                found.append((series, "", role))
+            elif label.startswith(f"{word} "):
+                found.append((series, label[len(word) + 1 :], role))
+            elif label.endswith(f" {word}"):
+                found.append((series, label[: -len(word) - 1], role))
+    return tuple(found)
 
 
 def _marked_families(labels: tuple[str, ...], sorts: tuple[str, ...]) -> list[Family]:

@@ -164,11 +164,12 @@ def say_named(draw: Draw, named: list[tuple[Parameter, list[Piece]]], form: int 
 _SORTS: dict[str, str] = {"number": "number", "integer": "number"}
 
 
-def _sort_of(parameter: Parameter) -> str:
+def _sort_of(place: int, parameter: Parameter) -> str:
+    """Parameters of one sort may be a series; flags stand alone."""
     kind = parameter.kind
     sort = kind.schema["type"]
     if kind.is_self_explaining or sort in ("boolean", "object"):
-        return f"alone {parameter.name}"
+        return f"alone {place}"
     return f"{_SORTS.get(sort, sort)} {'today' if kind.needs_today else ''}{'enum' in kind.schema}"
 
 
@@ -179,7 +180,8 @@ def _take_families(
     said: list[Piece] = []
     covered: set[str] = set()
     families = families_of(
-        tuple(parameter.label for parameter in parameters), tuple(map(_sort_of, parameters))
+        tuple(parameter.label for parameter in parameters),
+        tuple(_sort_of(place, parameter) for place, parameter in enumerate(parameters)),
     )
     for family in families:
         members = [parameters[place] for place in family.places]

@@ -435,4 +435,9 @@ def is_confusable(action: Action, other: Action) -> bool:
 
 def shares_words(action: Action, other: Action) -> bool:
     """Whether two actions speak of some of the same things."""
-    return bool(set(content_words(action.object)) & set(content_words(other.object)))
+    return not _words_of(action.object).isdisjoint(_words_of(other.object))
+
+
+@lru_cache(maxsize=1 << 14)
+def _words_of(text: str) -> frozenset[str]:
+    return frozenset(content_words(text))
