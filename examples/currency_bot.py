@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Annotated
 
 from bots.frankfurter import CREDIT, Conversion, Frankfurter
+from bots.stand_in import MADE_UP
 from bots.terminal import Bot, Context, card, run_bot
 from rich.panel import Panel
 from rich.text import Text
@@ -47,13 +48,13 @@ def conversion_card(conversion: Conversion) -> Panel:
     body.append(f"{conversion.result:,.2f} {conversion.to_currency}", style="bold green")
     rate = f"1 {conversion.from_currency} = {conversion.rate:g} {conversion.to_currency}"
     body.append(f"\n{rate}, {conversion.date:%d %B %Y}", style="dim")
-    return card(body, title="Conversion", credit=CREDIT)
+    return card(body, title="Conversion", credit=conversion.credit)
 
 
 @asynccontextmanager
 async def connect(url: str | None) -> AsyncIterator[Context]:
     """Frankfurter, or the stand-in at an address."""
-    service = Frankfurter() if url is None else Frankfurter(base_url=url)
+    service = Frankfurter() if url is None else Frankfurter(base_url=url, credit=MADE_UP)
     async with service:
         yield {"frankfurter": service}
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated
 
+from bots.stand_in import MADE_UP
 from bots.terminal import Bot, Context, card, plain, run_bot
 from bots.usgs import CREDIT, Earthquakes, Usgs
 from rich.panel import Panel
@@ -55,13 +56,13 @@ def earthquakes_card(earthquakes: Earthquakes) -> Panel:
         )
     left = earthquakes.count - len(earthquakes.strongest)
     title = f"{earthquakes.count} earthquakes" + (f", the {left} weakest not shown" if left else "")
-    return card(table if earthquakes.strongest else Text("none"), title=title, credit=CREDIT)
+    return card(table if earthquakes.strongest else Text("none"), title=title, credit=earthquakes.credit)
 
 
 @asynccontextmanager
 async def connect(url: str | None) -> AsyncIterator[Context]:
     """The USGS feeds, or the stand-in at an address."""
-    service = Usgs() if url is None else Usgs(base_url=url)
+    service = Usgs() if url is None else Usgs(base_url=url, credit=MADE_UP)
     async with service:
         yield {"usgs": service}
 

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated
 
+from bots.stand_in import MADE_UP
 from bots.terminal import Bot, Context, card, plain, run_bot
 from bots.wikipedia import CREDIT, Article, Wikipedia
 from rich.panel import Panel
@@ -40,13 +41,15 @@ def article_card(article: Article) -> Panel:
     body = Text(plain(article.description), style="italic")
     body.append(f"\n\n{plain(article.summary)}\n\n", style="not italic")
     body.append(article.url, style=f"not italic blue link {article.url}")
-    return card(body, title=article.title, credit=CREDIT)
+    return card(body, title=article.title, credit=article.credit)
 
 
 @asynccontextmanager
 async def connect(url: str | None) -> AsyncIterator[Context]:
     """Wikipedia, or the stand-in at an address."""
-    service = Wikipedia() if url is None else Wikipedia(base_url=url, contact="offline@example.org")
+    service = (
+        Wikipedia() if url is None else Wikipedia(base_url=url, contact="offline@example.org", credit=MADE_UP)
+    )
     async with service:
         yield {"wikipedia": service}
 

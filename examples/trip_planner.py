@@ -106,7 +106,8 @@ def plan_card(trip: Trip, weather: Weather, money: Conversion | None, article: A
     if article is not None:
         table.add_row("know", article.summary.split(". ")[0].rstrip(".") + ".")
     title = f"{trip.days} days in {weather.place}, {weather.country}"
-    return card(table, title=title, credit="; ".join(part.credit for part in PARTS))
+    credits = [part.credit for part in (weather, money, article) if part is not None]
+    return card(table, title=title, credit="; ".join(dict.fromkeys(credits)))
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Annotated
 
 from bots.open_meteo import CREDIT, OpenMeteo, Weather
+from bots.stand_in import MADE_UP
 from bots.terminal import Bot, Context, card, run_bot
 from rich.console import Group
 from rich.panel import Panel
@@ -59,7 +60,7 @@ def weather_card(weather: Weather) -> Panel:
         )
     now = Text(f"{_icon(weather.condition)} {weather.temperature:.0f} °C, {weather.condition}", style="bold")
     now.append(f", wind {weather.wind_kmh:.0f} km/h\n", style="dim")
-    return card(Group(now, table), title=f"{weather.place}, {weather.country}", credit=CREDIT)
+    return card(Group(now, table), title=f"{weather.place}, {weather.country}", credit=weather.credit)
 
 
 def _icon(condition: str) -> str:
@@ -72,7 +73,7 @@ def _icon(condition: str) -> str:
 @asynccontextmanager
 async def connect(url: str | None) -> AsyncIterator[Context]:
     """Open-Meteo, or the stand-in at an address."""
-    service = OpenMeteo() if url is None else OpenMeteo(forecast_url=url, geocoding_url=url)
+    service = OpenMeteo() if url is None else OpenMeteo(forecast_url=url, geocoding_url=url, credit=MADE_UP)
     async with service:
         yield {"open_meteo": service}
 

@@ -62,6 +62,7 @@ class Conversion(BaseModel):
     to_currency: str
     rate: float
     date: datetime.date
+    credit: str
 
 
 class _Rate(BaseModel):
@@ -92,10 +93,14 @@ class Frankfurter(Service):
 
     Args:
         base_url: where it is.
+        credit: whose rates they are, carried by every answer.
         limits: politeness and patience.
     """
 
-    def __init__(self, *, base_url: str = BASE_URL, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(
+        self, *, base_url: str = BASE_URL, credit: str = CREDIT, limits: Limits = DEFAULT_LIMITS
+    ) -> None:
+        self._credit = credit
         self._api = JsonApi("Frankfurter", base_url, user_agent=user_agent(), limits=limits)
         super().__init__(self._api)
 
@@ -116,4 +121,5 @@ class Frankfurter(Service):
             to_currency=quote,
             rate=found.rate,
             date=found.date,
+            credit=self._credit,
         )

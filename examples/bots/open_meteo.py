@@ -71,6 +71,7 @@ class Weather(BaseModel):
     temperature: float
     wind_kmh: float
     days: list[Day]
+    credit: str
 
 
 class _Place(BaseModel):
@@ -115,6 +116,7 @@ class OpenMeteo(Service):
     Args:
         forecast_url: where forecasts are.
         geocoding_url: where places are.
+        credit: whose data it is, carried by every answer.
         limits: politeness and patience.
     """
 
@@ -123,8 +125,10 @@ class OpenMeteo(Service):
         *,
         forecast_url: str = FORECAST_URL,
         geocoding_url: str = GEOCODING_URL,
+        credit: str = CREDIT,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
+        self._credit = credit
         agent = user_agent()
         self._forecast = JsonApi("Open-Meteo", forecast_url, user_agent=agent, limits=limits)
         self._places = JsonApi("Open-Meteo's geocoder", geocoding_url, user_agent=agent, limits=limits)
@@ -155,6 +159,7 @@ class OpenMeteo(Service):
             temperature=forecast.current.temperature_2m,
             wind_kmh=forecast.current.wind_speed_10m,
             days=_days(forecast.daily),
+            credit=self._credit,
         )
 
     async def _place(self, city: str) -> _Place:

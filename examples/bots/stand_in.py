@@ -21,6 +21,9 @@ from typing import Any, Literal, Self
 
 from aiohttp import web
 
+MADE_UP = "made-up data of the local stand-in"
+"""What is shown as the source of everything it says."""
+
 FIXTURES = Path(__file__).with_name("fixtures")
 
 Fault = Literal["429", "500", "slow", "cut off", "broken json", "html", "empty", "other shape"]

@@ -49,7 +49,7 @@ from agent_runtime import (
     TurnStarted,
 )
 
-from .stand_in import StandIn
+from .stand_in import MADE_UP, StandIn
 
 DOUBTFUL = 0.5
 """A value below this confidence is asked about, where somebody is there to answer."""
@@ -180,7 +180,7 @@ class Talk:
         for number, question in enumerate(self._bot.tries, start=1):
             body.append(f"\n {number} ", style="cyan")
             body.append(question, style="bold")
-        source = "a local stand-in with made-up data" if is_offline else self._bot.credit
+        source = MADE_UP if is_offline else self._bot.credit
         self._console.print(
             Panel(body, title=self._bot.title, title_align="left", subtitle=Text(source, style="dim"))
         )

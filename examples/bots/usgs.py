@@ -36,6 +36,7 @@ class Earthquakes(BaseModel):
 
     count: int
     strongest: list[Earthquake]
+    credit: str
 
 
 class _Properties(BaseModel):
@@ -66,6 +67,7 @@ class Usgs(Service):
 
     Args:
         base_url: where they are.
+        credit: whose data it is, carried by every answer.
         clock: seconds since 1970; tests pass one they can move.
         limits: politeness and patience.
     """
@@ -75,8 +77,10 @@ class Usgs(Service):
         *,
         base_url: str = BASE_URL,
         clock: Callable[[], float] = time.time,
+        credit: str = CREDIT,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
+        self._credit = credit
         self._api = JsonApi("USGS", base_url, user_agent=user_agent(), limits=limits)
         super().__init__(self._api)
         self._clock = clock
@@ -104,7 +108,7 @@ class Usgs(Service):
             and feature.properties.time / 1000 >= since
         ]
         found.sort(key=lambda earthquake: earthquake.magnitude, reverse=True)
-        return Earthquakes(count=len(found), strongest=found[:MAX_LISTED])
+        return Earthquakes(count=len(found), strongest=found[:MAX_LISTED], credit=self._credit)
 
     async def _feed(self, name: str) -> _Feed:
         kept = self._kept.get(name)

@@ -25,6 +25,7 @@ class Article(BaseModel):
     description: str
     summary: str
     url: str
+    credit: str
 
 
 class _Hit(BaseModel):
@@ -63,6 +64,7 @@ class Wikipedia(Service):
     Args:
         base_url: where it is.
         contact: how whoever runs the bot can be reached; from the environment when left out.
+        credit: whose text it is, carried by every answer.
         limits: politeness and patience.
 
     Raises:
@@ -70,8 +72,14 @@ class Wikipedia(Service):
     """
 
     def __init__(
-        self, *, base_url: str = BASE_URL, contact: str | None = None, limits: Limits = DEFAULT_LIMITS
+        self,
+        *,
+        base_url: str = BASE_URL,
+        contact: str | None = None,
+        credit: str = CREDIT,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
+        self._credit = credit
         if contact is None and base_url.endswith("wikipedia.org"):
             contact = contact_or_error("Wikipedia")
         self._api = JsonApi("Wikipedia", base_url, user_agent=user_agent(contact), limits=limits)
@@ -97,6 +105,7 @@ class Wikipedia(Service):
             description=best.description or "",
             summary=best.extract,
             url=best.content_urls.desktop.page,
+            credit=self._credit,
         )
 
     async def _summary(self, hit: _Hit) -> _Summary:

@@ -39,11 +39,11 @@ def test_python_blocks_of_a_guide_run(name: str, tmp_path: Path) -> None:
     assert [line for line in facts if line not in result.stdout.splitlines()] == []
 
 
-@pytest.mark.parametrize("name", GUIDES)
-def test_links_of_a_guide_exist(name: str) -> None:
-    text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+@pytest.mark.parametrize("path", [*(f"docs/{name}" for name in GUIDES), "examples/README.md"])
+def test_links_of_a_guide_exist(path: str) -> None:
+    text = (ROOT / path).read_text(encoding="utf-8")
     links = re.findall(r"\]\((?!https?://|#)([^)#]+)", text)
     files = re.findall(r"`(examples/[\w./]+)`|python (examples/[\w./]+)", text)
 
-    assert [link for link in links if not (ROOT / "docs" / link).exists()] == []
+    assert [link for link in links if not (ROOT / path).parent.joinpath(link).exists()] == []
     assert [one or other for one, other in files if not (ROOT / (one or other)).exists()] == []

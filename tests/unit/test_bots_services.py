@@ -29,6 +29,7 @@ async def test_weather_of_a_place_is_found_by_its_name(stand_in: StandIn) -> Non
         weather = await service.weather(" oslo ", days=3)
 
     assert (weather.place, weather.country, weather.country_code) == ("Oslo", "Norway", "NO")
+    assert weather.credit == "Weather data by Open-Meteo.com, CC BY 4.0"
     assert weather.condition == "overcast"
     assert [day.condition for day in weather.days] == ["overcast", "light rain", "light showers"]
     assert weather.days[0].date == datetime.datetime.now(tz=datetime.UTC).date()

@@ -51,10 +51,10 @@ def shown(console: Console) -> str:
         pytest.param(
             weather_bot.BOT,
             {"city": "Oslo", "days": 2},
-            ("Oslo, Norway", "light rain", "Open-Meteo"),
+            ("Oslo, Norway", "light rain", "made-up data"),
             id="weather",
         ),
-        pytest.param(knowledge_bot.BOT, {"topic": "Norway"}, ("deep fjords", "CC BY-SA"), id="knowledge"),
+        pytest.param(knowledge_bot.BOT, {"topic": "Norway"}, ("deep fjords", "made-up data"), id="knowledge"),
         pytest.param(
             currency_bot.BOT,
             {"from_currency": "EUR", "to_currency": "JPY", "amount": 20},
