@@ -43,6 +43,8 @@ class ToolCall:
     arguments: dict[str, Any]
     confidence: float = 1.0
     slots: Mapping[str, SlotDetail] = field(default_factory=dict)
+    logprobs: tuple[TokenLogprob, ...] | None = None
+    """On request: the call's tokens, each with its log-probability among those the schema allowed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +126,7 @@ class Turn:
     usage: Usage = Usage()
     timings: Timings = Timings()
     logprobs: tuple[TokenLogprob, ...] | None = None
+    """On request: the tokens of the words. Those of a call stand with the call."""
 
     def as_message(self) -> dict[str, Any]:
         """The turn as an OpenAI-shaped assistant message, ready to append to the conversation."""

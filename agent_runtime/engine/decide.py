@@ -25,12 +25,14 @@ class Decision:
 
     Attributes:
         call_probability: of a call against every other beginning, bias included.
+        opening: the tokens of the call that are on the tape.
         reply_start: tokens on the tape before the reply; cut there to answer in words.
         reply_logits: for the first token of an answer in words.
         call_logits: for the next token of the call.
     """
 
     call_probability: float
+    opening: tuple[int, ...]
     reply_start: int
     reply_logits: Rows
     call_logits: Rows
@@ -48,11 +50,12 @@ def decide(
         call_bias: added to the log-odds of a call.
     """
     reply_start = tape.length
-    write_call_opening(view, tape)
-    tape.write(frontier.take_forced())
+    opening = (*call_opening(view), *frontier.take_forced())
+    tape.write(opening)
     rows = yield from tape.read(tape.length - reply_start + 1)
     return Decision(
         call_probability=_probability(rows[0], (view.call_open,), bias=call_bias),
+        opening=opening,
         reply_start=reply_start,
         reply_logits=rows[0],
         call_logits=rows[-1],
@@ -68,15 +71,9 @@ def decide_another(view: BackboneView, tape: Tape) -> Program[bool]:
     return bool(logits[first] > logits[list(view.ends)].max())
 
 
-def write_call_opening(view: BackboneView, tape: Tape) -> None:
-    """Everything of a call before the tool's name."""
-    tape.write((view.call_open,))
-    tape.write(view.encode(CALL_HEADER))
-
-
-def opening_length(view: BackboneView) -> int:
-    """How many tokens that takes."""
-    return 1 + len(view.encode(CALL_HEADER))
+def call_opening(view: BackboneView) -> tuple[int, ...]:
+    """The tokens of a call before the tool's name."""
+    return (view.call_open, *view.encode(CALL_HEADER))
 
 
 def _probability(logits: Rows, token_ids: tuple[int, ...], *, bias: float) -> float:

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from ..messages import TokenLogprob
 from .program import Program
-from .sampling import Choice, Sampler
+from .sampling import Sampler
 from .tape import Rows, Tape
+from .token_log import TokenLog
 from .view import BackboneView
 
 Ending = Literal["end", "stop", "length", "call", "thought_closed"]
@@ -61,7 +62,7 @@ def decode_text(
         call_bias: added to the logit of beginning a call in the midst of the words.
         top_logprobs: None for no log-probabilities, else how many alternatives come with each token.
     """
-    logprobs: list[TokenLogprob] = []
+    log = None if top_logprobs is None else TokenLog(view, top_logprobs)
     ending: Ending = "length"
     while tape.length < max_length:
         if logits is None or tape.num_pending:
@@ -76,15 +77,15 @@ def decode_text(
         if found is not None:
             ending = found
             break
-        if top_logprobs is not None:
-            logprobs.append(_token_logprob(view, logits, allowed, choice, top_logprobs))
+        if log is not None:
+            log.note_choice(logits, view.text_ids, allowed, choice)
         tape.write((choice.token_id,))
         logits = None
         if words.feed(view.bytes_of((choice.token_id,))):
             ending = "stop"
             break
     words.finish()
-    return Decoded(text=words.text, ending=ending, logprobs=tuple(logprobs))
+    return Decoded(text=words.text, ending=ending, logprobs=() if log is None else log.tokens)
 
 
 def _ending_of(view: BackboneView, token_id: int) -> Ending | None:
@@ -93,24 +94,6 @@ def _ending_of(view: BackboneView, token_id: int) -> Ending | None:
     if token_id == view.call_open:
         return "call"
     return "thought_closed" if token_id == view.think_close else None
-
-
-def _token_logprob(
-    view: BackboneView, logits: Rows, stops: NDArray[np.int64], choice: Choice, num_top: int
-) -> TokenLogprob:
-    ids = np.concatenate([view.text_ids, stops])
-    scores = logits[ids]
-    best = np.argsort(-scores, kind="stable")[:num_top]
-    # The chosen token's own log-probability fixes the scale of the others.
-    shift = choice.logprob - float(logits[choice.token_id])
-    top = tuple((_shown(view, int(ids[at])), float(scores[at]) + shift) for at in best)
-    return TokenLogprob(token=_shown(view, choice.token_id), logprob=choice.logprob, top=top)
-
-
-def _shown(view: BackboneView, token_id: int) -> str:
-    if token_id in view.ends or token_id in (view.call_open, view.think_close):
-        return view.control_text(token_id)
-    return view.bytes_of((token_id,)).decode(errors="replace")
 
 
 class WordStream:

@@ -15,6 +15,7 @@ from ..scaffold.frontier import Allowed, CallFrontier
 from .program import Program
 from .sampling import Choice, Sampler
 from .tape import Rows, Tape
+from .token_log import TokenLog
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +69,7 @@ def fill_autoregressive(
     logits: Rows | None = None,
     on_name: Callable[[str], None] | None = None,
     on_text: Callable[[str], None] | None = None,
+    token_log: TokenLog | None = None,
 ) -> Program[FilledCall | None]:
     """Write one call; its last tokens, which are forced, are on the tape but not read.
 
@@ -79,10 +81,14 @@ def fill_autoregressive(
         logits: the row for the next token, where the caller has read everything on the tape.
         on_name: told the tool's name as soon as it is decided.
         on_text: told the call's text so far, after that, whenever a token was chosen.
+        token_log: told every token.
     """
     ledger = _Ledger()
     while True:
-        tape.write(frontier.take_forced(max_length - tape.length))
+        forced = frontier.take_forced(max_length - tape.length)
+        tape.write(forced)
+        if token_log is not None:
+            token_log.note_forced(forced)
         if on_name is not None and frontier.tool_name is not None:
             on_name(frontier.tool_name)
             on_name = None
@@ -99,6 +105,8 @@ def fill_autoregressive(
             logits = (yield from tape.read())[-1]
         allowed = frontier.allowed()
         choice = sampler.choose(logits, allowed.ids, allowed.ending)
+        if token_log is not None:
+            token_log.note_choice(logits, allowed.ids, allowed.ending, choice)
         logits = None
         ledger.note_choice(allowed, choice, is_named=frontier.is_named)
         frontier.advance(choice.token_id)

@@ -35,12 +35,13 @@ from ..scaffold.scaffold import build_scaffold
 from ..scaffold.shape import ObjectShape
 from ..scaffold.walker import CallWalker
 from ..turn_engine import ToolChoice
-from .decide import decide, decide_another, opening_length, write_call_opening
+from .decide import call_opening, decide, decide_another
 from .decode import Decoded, WordStream, decode_text
 from .fill import FilledCall, fill_autoregressive
 from .program import Program
 from .sampling import Sampler, Sampling
 from .tape import Rows, Tape
+from .token_log import TokenLog
 from .view import BackboneView
 
 Emit = Callable[[TurnEvent], None]
@@ -239,17 +240,19 @@ class _TurnWriter:
 
     def _choose(self) -> Program[Turn]:
         request, choice = self._request, self._request.tool_choice
-        frontier = self._frontier(self._choosable(), opening_length(self._view))
+        frontier = self._frontier(self._choosable(), len(call_opening(self._view)))
         with self._timed("prefill" if self._tape.num_forwards == 0 else "decide"):
             decision = yield from decide(self._view, self._tape, frontier, call_bias=request.call_bias)
         probability = decision.call_probability
         if choice.mode == "required" or probability > 0.5:
-            return (yield from self._call(frontier, decision.call_logits, probability))
+            return (
+                yield from self._call(frontier, decision.call_logits, probability, opening=decision.opening)
+            )
         self._tape.cut(decision.reply_start)
         decoded = yield from self._answer(decision.reply_logits, may_call=True)
         if decoded.ending == "call":
             frontier = self._open_call(request.tools)
-            return (yield from self._call(frontier, None, probability, words=decoded.text))
+            return (yield from self._call(frontier, None, probability, words=decoded))
         spoken = self._spoken_tools(decoded.text)
         if spoken:
             # A call without its tags: take it at its word, and write it as a call.
@@ -263,7 +266,7 @@ class _TurnWriter:
         return tuple(tool for tool in request.tools if name is None or tool.name == name)
 
     def _open_call(self, tools: tuple[OfferedTool, ...]) -> CallFrontier:
-        write_call_opening(self._view, self._tape)
+        self._tape.write(call_opening(self._view))
         return self._frontier(tools)
 
     def _frontier(self, tools: tuple[OfferedTool, ...], num_before: int = 0) -> CallFrontier:
@@ -282,12 +285,19 @@ class _TurnWriter:
         return any(text in string_body(message.content).encode() for message in self._request.messages)
 
     def _call(
-        self, frontier: CallFrontier, logits: Rows | None, call_probability: float, words: str = ""
+        self,
+        frontier: CallFrontier,
+        logits: Rows | None,
+        call_probability: float,
+        *,
+        words: Decoded | None = None,
+        opening: tuple[int, ...] | None = None,
     ) -> Program[Turn]:
-        """Write calls until none follows."""
+        """Write calls until none follows; `opening` is what the tape already holds of the first."""
         stop_reason: StopReason = "tool_calls"
         while True:
-            call_id = self._next_call_id()
+            call_id, token_log = self._next_call_id(), self._token_log(opening)
+            opening = None
             with self._timed("fill"):
                 filled = yield from fill_autoregressive(
                     frontier,
@@ -297,8 +307,9 @@ class _TurnWriter:
                     logits=logits,
                     on_name=partial(self._begin_call, call_id),
                     on_text=_ArgumentsStream(call_id, self._emit),
+                    token_log=token_log,
                 )
-            refusal = self._take(filled, call_id)
+            refusal = self._take(filled, call_id, token_log)
             if refusal is not None:
                 stop_reason = refusal if not self._calls or refusal == "length" else stop_reason
                 break
@@ -310,18 +321,27 @@ class _TurnWriter:
                 break
             self._tape.write(self._view.calls_joint)
             frontier, logits = self._open_call(self._choosable()), None
+        spoken = () if words is None else words.logprobs
         return Turn(
-            content=words,
+            content="" if words is None else words.text,
             tool_calls=tuple(self._calls),
             stop_reason=stop_reason,
             plan=Plan(kind="tool", call_probability=call_probability),
-            logprobs=() if self._request.top_logprobs is not None else None,
+            logprobs=spoken if self._request.top_logprobs is not None else None,
         )
+
+    def _token_log(self, opening: tuple[int, ...] | None) -> TokenLog | None:
+        """The log of a call that begins; what stands before its text is left out."""
+        if self._request.top_logprobs is None:
+            return None
+        log = TokenLog(self._view, self._request.top_logprobs)
+        log.note_forced((call_opening(self._view) if opening is None else opening)[1:])
+        return log
 
     def _begin_call(self, call_id: str, name: str) -> None:
         self._emit(CallStarted(call_id=call_id, name=name))
 
-    def _take(self, filled: FilledCall | None, call_id: str) -> StopReason | None:
+    def _take(self, filled: FilledCall | None, call_id: str, token_log: TokenLog | None) -> StopReason | None:
         """Accept a call, or say why the turn ends instead."""
         request = self._request
         if filled is None:
@@ -346,6 +366,7 @@ class _TurnWriter:
                 )
                 for path, slot in filled.slots.items()
             },
+            logprobs=None if token_log is None else token_log.tokens,
         )
         self._calls.append(call)
         self._emit(CallReady(call=call))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -465,6 +466,28 @@ def test_log_probabilities_come_on_request() -> None:
     assert all(token.logprob > -0.01 and len(token.top) == 2 for token in turn.logprobs)
     best, logprob = turn.logprobs[0].top[0]
     assert best == turn.logprobs[0].token and logprob == pytest.approx(turn.logprobs[0].logprob)
+
+
+@pytest.mark.parametrize("words", ["", "Let me look. "])
+def test_log_probabilities_of_a_call_come_with_it(words: str) -> None:
+    turn, _ = told(scripted(words, PARIS), request(top_logprobs=2))
+
+    (call,) = turn.tool_calls
+    assert call.logprobs is not None and turn.logprobs is not None
+    text = "".join(token.token for token in call.logprobs)
+    assert json.loads(text) == {"name": "get_weather", "arguments": call.arguments}
+    assert "".join(token.token for token in turn.logprobs).strip() == words.strip()
+    assert all(token.logprob == 0.0 for token in call.logprobs if len(token.top) == 1)
+    decided = [token for token in call.logprobs if len(token.top) == 2]
+    assert decided and all(token.top[0] == (token.token, pytest.approx(token.logprob)) for token in decided)
+    # A token may be split between a value's end and what comes behind it; the product is the same.
+    assert math.exp(sum(token.logprob for token in call.logprobs)) == pytest.approx(call.confidence)
+
+
+def test_log_probabilities_of_calls_are_not_told_unasked() -> None:
+    turn, _ = told(scripted(PARIS), request())
+
+    assert (turn.logprobs, turn.tool_calls[0].logprobs) == (None, None)
 
 
 def test_closing_a_program_ends_the_turn() -> None:
