@@ -1,4 +1,9 @@
-"""The token sequence of one turn: what was read by the backbone, and what is written but not yet read."""
+"""The token sequence of one turn: what was read by the backbone, and what is written but not yet read.
+
+Tokens may also be read ahead of being written: a guess of what comes next, read in the same forward as what
+is certain. Whoever then writes the same finds it read; whoever writes something else loses nothing but the
+guess.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +16,8 @@ from .program import Forward, Program
 
 Rows = NDArray[np.float32]
 
+_NO_ROWS: Rows = np.empty((0, 0), dtype=np.float32)
+
 
 class Tape:
     """Collects tokens and reads them together, so that what is forced costs no forward of its own."""
@@ -19,6 +26,8 @@ class Tape:
         """Empty: nothing is written."""
         self._read_length = 0
         self._pending: list[int] = []
+        self._ahead: list[int] = []
+        self._ahead_rows = _NO_ROWS
         self.num_forwards = 0
         self.num_cached = 0
 
@@ -29,22 +38,47 @@ class Tape:
 
     @property
     def num_pending(self) -> int:
-        """Tokens written but not read."""
+        """Tokens written whose rows nobody asked for."""
         return len(self._pending)
+
+    @property
+    def is_foreseen(self) -> bool:
+        """Whether something is pending and all of it was read ahead: reading it takes no forward."""
+        return 0 < len(self._pending) == _num_common(self._pending, self._ahead)
+
+    @property
+    def ahead_rows(self) -> Rows:
+        """The rows behind the tokens that were read ahead and are neither written nor refuted."""
+        return self._ahead_rows
 
     def write(self, token_ids: Sequence[int]) -> None:
         """Append tokens; they are read by the next `read`."""
         self._pending.extend(token_ids)
 
-    def read(self, num_logits: int = 1) -> Program[Rows]:
-        """One forward over all that is pending: the last `num_logits` rows of next-token logits."""
+    def read(self, num_logits: int = 1, *, ahead: Sequence[int] = ()) -> Program[Rows]:
+        """The last `num_logits` rows of next-token logits of all that is pending, in one forward or none.
+
+        Args:
+            num_logits: rows that are wanted.
+            ahead: tokens that may come next, read in the same forward if there is one. They are not
+                written; their rows are kept.
+        """
         token_ids, self._pending = self._pending, []
-        reading = yield Forward(token_ids, self._read_length, num_logits)
+        num_known = _num_common(token_ids, self._ahead)
+        rest = token_ids[num_known:]
+        known = self._ahead_rows[:num_known][max(0, len(token_ids) - num_logits) :]
+        if not rest and token_ids:
+            self._ahead, self._ahead_rows = self._ahead[num_known:], self._ahead_rows[num_known:]
+            self._read_length += num_known
+            return known
+        num_wanted = min(num_logits, len(rest))
+        reading = yield Forward([*rest, *ahead], self._read_length + num_known, num_wanted + len(ahead))
         self._read_length += len(token_ids)
         self.num_forwards += 1
         self.num_cached += reading.cached_tokens
         rows: Rows = reading.logits.numpy()
-        return rows
+        self._ahead, self._ahead_rows = list(ahead), rows[num_wanted:]
+        return np.concatenate([known, rows[:num_wanted]]) if len(known) else rows[:num_wanted]
 
     def cut(self, length: int) -> None:
         """Forget everything behind the first `length` tokens."""
@@ -55,3 +89,14 @@ class Tape:
         else:
             self._pending = []
             self._read_length = length
+            self._ahead, self._ahead_rows = [], _NO_ROWS
+
+
+def _num_common(token_ids: Sequence[int], others: Sequence[int]) -> int:
+    """How many tokens two sequences begin with alike."""
+    num_common = 0
+    for one, other in zip(token_ids, others, strict=False):
+        if one != other:
+            break
+        num_common += 1
+    return num_common

@@ -1,0 +1,199 @@
+"""Drafting the rest of a call without training: what is forced, what was seen, what can be copied.
+
+A draft is a guess of the tokens to come. It follows a copy of the frontier, so it always is the beginning
+of a valid call, tokenised as the call itself would be. What the backbone said at a place when it read an
+earlier draft is the best guess for that place (`learn`), even where the draft was wrong elsewhere: the
+values of other slots matter little for a value's beginning. Where it said nothing yet, spans of the prompt
+are continued verbatim, and choices are taken that lead to the next slot soon.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..scaffold.canonical import string_body
+from ..scaffold.frontier import Allowed, CallFrontier
+from ..scaffold.nodes import Slot
+from ..scaffold.token_tree import TokenNode
+from .draft_copies import CopySource
+from .tape import Rows
+from .view import BackboneView
+
+Row = NDArray[np.float32]
+
+MAX_DRAFT_TOKENS = 56
+"""Tokens of one draft. With what is certain, most drafts then fit one block of rows."""
+
+
+@dataclass(slots=True)
+class Draft:
+    """Tokens that may come next, and the decisions among them."""
+
+    token_ids: list[int] = field(default_factory=list)
+    decisions: list[_Decision] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Decision:
+    """The token at `index` was chosen among those allowed at a place."""
+
+    index: int
+    place: Hashable
+    allowed: Allowed
+
+
+class Drafter:
+    """Drafts one call. It remembers what the backbone said at each place of it."""
+
+    def __init__(self, view: BackboneView, source: CopySource, *, closing: Sequence[int] = ()) -> None:
+        """Know nothing yet.
+
+        Args:
+            view: the backbone's tokens.
+            source: what values may be copied from.
+            closing: what follows the completed call.
+        """
+        self._view = view
+        self._source = source
+        self._closing = tuple(closing)
+        self._likely: dict[Hashable, int] = {}
+
+    def draft(self, frontier: CallFrontier, max_tokens: int) -> Draft:
+        """A guess of what follows, at most `max_tokens` tokens of it.
+
+        Args:
+            frontier: stands behind everything that is certain; left as it is.
+            max_tokens: the most that may be read ahead.
+        """
+        frontier, max_tokens = frontier.copy(), min(max_tokens, MAX_DRAFT_TOKENS)
+        draft = Draft()
+        plan = _Plan()
+        while True:
+            draft.token_ids += frontier.take_forced(max_tokens - len(draft.token_ids))
+            if frontier.completed is not None:
+                draft.token_ids += self._closing
+            if frontier.completed is not None or len(draft.token_ids) >= max_tokens:
+                break
+            place, allowed = frontier.place, frontier.allowed()
+            token_id = self._guess(frontier, place, allowed, plan)
+            draft.decisions.append(_Decision(len(draft.token_ids), place, allowed))
+            draft.token_ids.append(token_id)
+            frontier.advance(token_id)
+        del draft.token_ids[max(0, max_tokens) :]
+        return draft
+
+    def learn(self, draft: Draft, row: Row, behind: Rows) -> None:
+        """Remember what the backbone said when it read a draft.
+
+        Args:
+            draft: what was read.
+            row: the row before the draft.
+            behind: the rows behind each of its tokens.
+        """
+        for decision in draft.decisions:
+            if decision.index <= len(behind):
+                read = behind[decision.index - 1] if decision.index else row
+                self._likely[decision.place] = best_of(read, decision.allowed)
+
+    def _guess(self, frontier: CallFrontier, place: Hashable, allowed: Allowed, plan: _Plan) -> int:
+        likely = self._likely.get(place)
+        if likely is not None and is_allowed(likely, allowed):
+            return likely
+        slot = frontier.open_slot
+        if slot is not None:
+            begun = frontier.open_tokens
+            if plan.path != slot.path or plan.token_ids[: len(begun)] != begun:
+                plan.path, plan.token_ids = slot.path, self._planned(slot, begun, plan)
+            if len(begun) < len(plan.token_ids) and is_allowed(plan.token_ids[len(begun)], allowed):
+                return plan.token_ids[len(begun)]
+            if not len(allowed.ending):
+                frontier.end_soon()
+                allowed = frontier.allowed()
+        return _towards_the_end(frontier, allowed)
+
+    def _planned(self, slot: Slot, begun: tuple[int, ...], plan: _Plan) -> tuple[int, ...]:
+        """The tokens a value may have that begins like this; as begun where nothing is known."""
+        try:
+            text = self._view.bytes_of(begun).decode()
+        except UnicodeDecodeError:  # in the midst of a character
+            return begun
+        value = self._value(slot, text, plan)
+        if value is None or not value.startswith(text):
+            return begun
+        whole = self._view.encode(value)
+        if whole[: len(begun)] == begun:
+            return whole
+        return (*begun, *self._view.encode(value[len(text) :]))
+
+    def _value(self, slot: Slot, begun: str, plan: _Plan) -> str | None:
+        """A raw text the slot may hold that begins like this."""
+        source = self._source
+        if slot.constants:
+            fitting = [text for text in slot.constants if text.startswith(begun)]
+            return next((text for text in fitting if source.says(text.strip())), next(iter(fitting), None))
+        if not slot.is_string:
+            number = begun.removeprefix(" ")
+            copied = source.continued_number(number) if number else plan.unused(source.numbers())
+            return None if copied is None else (" " if slot.leading_space else "") + copied
+        if not begun:
+            copied = plan.unused(source.strings())
+        else:
+            try:
+                copied = source.continued(json.loads(f'"{begun}"'))
+            except ValueError:  # in the midst of an escape
+                return None
+        return None if copied is None else string_body(copied)
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What a draft wants to write into the slot it is in, and what it wrote into others unasked."""
+
+    path: str | None = None
+    token_ids: tuple[int, ...] = ()
+    used: set[str] = field(default_factory=set)
+
+    def unused(self, values: Iterator[str]) -> str | None:
+        found = next((value for value in values if value not in self.used), None)
+        if found is not None:
+            self.used.add(found)
+        return found
+
+
+def best_of(row: Row, allowed: Allowed) -> int:
+    """The most probable token among those allowed."""
+    ids, ending = allowed.ids, allowed.ending
+    best = int(ids[row[ids].argmax()]) if len(ids) else -1
+    last = int(ending[row[ending].argmax()]) if len(ending) else -1
+    if best < 0 or last < 0:
+        return max(best, last)
+    return last if row[last] > row[best] else best
+
+
+def is_allowed(token_id: int, allowed: Allowed) -> bool:
+    """Whether a token is among those allowed."""
+    return _holds(allowed.ids, token_id) or _holds(allowed.ending, token_id)
+
+
+def _holds(ids: NDArray[np.int64], token_id: int) -> bool:
+    at = int(np.searchsorted(ids, token_id))
+    return at < len(ids) and int(ids[at]) == token_id
+
+
+def _towards_the_end(frontier: CallFrontier, allowed: Allowed) -> int:
+    """The token that leads to the last of the literals on offer, which closes what can be closed."""
+    node = frontier.literals
+    if node is not None and node.children:
+        last = max(node.children.items(), key=lambda child: _last_number(child[1]))[0]
+        if is_allowed(last, allowed):
+            return last
+    return int(allowed.ending[0] if len(allowed.ending) else allowed.ids[0])
+
+
+def _last_number(node: TokenNode) -> int:
+    return max([*node.ends, *map(_last_number, node.children.values())])

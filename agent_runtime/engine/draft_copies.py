@@ -1,0 +1,136 @@
+"""Values that may be copied: spans of the prompt that begin as a value has begun.
+
+The prompt holds the conversation, the results of earlier calls, those calls themselves, and what the tools'
+descriptions say of defaults; the nearest to the end counts first. Where a span ends is a guess by its look:
+a closing quote, the end of a name, the end of a number.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from ..messages import Message
+from ..scaffold.vocabulary import TokenVocabulary
+
+_MOST_OCCURRENCES = 24
+"""Places of the prompt that are looked at for one beginning."""
+
+_QUOTES = {'"': '"', "'": "'", "`": "`", "\u201c": "\u201d", "\u2018": "\u2019", "\u00ab": "\u00bb"}
+_LONGEST_QUOTE = 240
+_TRAILING = ".,;:!?)]}>\"'`\u201d\u2019\u00bb"
+_JOINING = frozenset("of the and de la le du da del di von van der al el for & - /".split())
+_WORD = re.compile(r"[^\s]+")
+_NUMBER_END = re.compile(r"[\d]*(?:\.\d+)?(?:[eE][-+]?\d+)?")
+_NUMBER = re.compile(r"(?<![\w.,-])-?\d+(?:\.\d+)?(?![\w-])")
+_QUOTED = re.compile(
+    r"\"([^\"\n]{1,240})\"|(?<!\w)'([^'\n]{1,240})'(?!\w)|\u201c([^\u201d\n]{1,240})\u201d|`([^`\n]{1,240})`"
+)
+_NAMES = re.compile(r"(?<![.!?\n] )(?<!^)(?<!\n)\b[A-Z][\w'-]*(?: [A-Z][\w'-]*)*", re.MULTILINE)
+
+
+class CopySource:
+    """A text that values are copied from."""
+
+    def __init__(self, text: str, *, question: str = "") -> None:
+        """Look nothing up yet.
+
+        Args:
+            text: everything that was said, the latest last.
+            question: the part that values are first looked for in, where nothing of them is known.
+        """
+        self._text = text
+        self._question = question
+
+    @classmethod
+    def of(
+        cls, vocabulary: TokenVocabulary, prompt_ids: Sequence[int], messages: Sequence[Message]
+    ) -> CopySource:
+        """The prompt, control tokens as line ends; the question is what the latest user said, and since."""
+        parts = (vocabulary.tokens[token_id] or b"\n" for token_id in prompt_ids)
+        last = max((n for n, message in enumerate(messages) if message.role == "user"), default=0)
+        question = "\n".join(message.content for message in messages[last:] if message.role != "assistant")
+        return cls(b"".join(parts).decode(errors="replace"), question=question)
+
+    def continued(self, begun: str) -> str | None:
+        """The whole value that a string beginning like this may be, where the prompt holds one."""
+        if not begun.strip():
+            return None
+        for start in self._occurrences(begun):
+            end = self._span_end(start, start + len(begun))
+            return self._text[start:end]
+        return None
+
+    def continued_number(self, begun: str) -> str | None:
+        """The same for a number."""
+        for start in self._occurrences(begun):
+            at = start + len(begun)
+            if start and (self._text[start - 1].isdigit() or self._text[start - 1] == "."):
+                continue
+            found = _NUMBER_END.match(self._text, at)
+            return self._text[start : found.end() if found else at]
+        return None
+
+    def strings(self) -> Iterator[str]:
+        """Values a string may have of which nothing is known: what the question quotes, then its names."""
+        for found in _QUOTED.finditer(self._question):
+            yield next(group for group in found.groups() if group is not None)
+        for found in _NAMES.finditer(self._question):
+            yield found[0]
+
+    def numbers(self) -> Iterator[str]:
+        """The same for a number."""
+        for found in _NUMBER.finditer(self._question):
+            yield found[0]
+
+    def says(self, words: str) -> bool:
+        """Whether the question holds these words."""
+        pattern = rf"(?<!\w){re.escape(words)}(?!\w)"
+        return bool(words.strip()) and re.search(pattern, self._question, re.IGNORECASE) is not None
+
+    def _occurrences(self, begun: str) -> Iterator[int]:
+        """Where the text holds this, the latest first; beginnings of words before parts of words."""
+        inside: list[int] = []
+        at = len(self._text)
+        for _ in range(_MOST_OCCURRENCES):
+            at = self._text.rfind(begun, 0, at + len(begun) - 1) if at else -1
+            if at < 0:
+                break
+            if at and self._text[at - 1].isalnum() and begun[0].isalnum():
+                inside.append(at)
+            else:
+                yield at
+        yield from inside
+
+    def _span_end(self, start: int, at: int) -> int:
+        text = self._text
+        quote = _QUOTES.get(text[start - 1]) if start else None
+        if quote is not None:
+            end = text.find(quote, at, at + _LONGEST_QUOTE)
+            if end >= 0 and "\n" not in text[at:end]:
+                return end
+        end, goes_on = self._word_end(at)
+        if not text[start].isupper():
+            return end
+        while goes_on and end < len(text) and text[end] == " ":
+            following = _WORD.match(text, end + 1)
+            if following is None:
+                break
+            is_name = following[0][0].isupper() or following[0][0].isdigit()
+            if not is_name and following[0] not in _JOINING:
+                break
+            after, goes_on = self._word_end(end + 1)
+            if not is_name:
+                further = _WORD.match(text, after + 1) if text[after : after + 1] == " " else None
+                if further is None or not further[0][0].isupper():
+                    break
+            end = after
+        return end
+
+    def _word_end(self, at: int) -> tuple[int, bool]:
+        """Where the word at this place ends, and whether it ends without a mark."""
+        found = _WORD.match(self._text, at)
+        if found is None:
+            return at, True
+        word = found[0].rstrip(_TRAILING)
+        return at + len(word), len(word) == len(found[0])

@@ -1,0 +1,40 @@
+"""Verified reading: one forward over a draft of the call decides as many tokens as the draft got right.
+
+This is `fill="verified"`. The call is written by the very loop of fill.py, decision by decision, so its
+tokens, confidences and limits are those of `fill="autoregressive"`; only the rows come differently. Where a
+row is missing, the rest of the call is drafted (draft.py) and read together with what is certain, in one
+causal forward: behind every drafted token that turns out right, the next row is there already. The first
+that does not is corrected by the loop, and the rest is drafted anew from all that was read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..scaffold.frontier import CallFrontier
+from .draft import Drafter
+from .program import Program
+from .tape import Rows, Tape
+
+
+class VerifiedReader:
+    """Gives the rows of one call to the loop that writes it."""
+
+    def __init__(self, drafter: Drafter, *, tokens_left: Callable[[], int]) -> None:
+        """Begin a call.
+
+        Args:
+            drafter: a new one for each call.
+            tokens_left: how many tokens the turn may still write; no more are read ahead.
+        """
+        self._drafter = drafter
+        self._tokens_left = tokens_left
+
+    def next_row(self, frontier: CallFrontier, tape: Tape) -> Program[Rows]:
+        """The row behind everything on the tape; the frontier stands there too."""
+        if tape.is_foreseen:
+            return (yield from tape.read())[-1]
+        draft = self._drafter.draft(frontier, self._tokens_left())
+        row = (yield from tape.read(ahead=draft.token_ids))[-1]
+        self._drafter.learn(draft, row, tape.ahead_rows)
+        return row
