@@ -1,9 +1,193 @@
-"""What is learned on top of the frozen backbone.
+"""What is learned on top of the frozen backbone: heads, their inputs, and the bundle they are kept in.
 
-Nothing learned is part of this version: the runtime fills calls with the backbone alone
-(`fill="autoregressive"`). The diffusion head, the span head and their bundles will live here.
+Plain torch, knowing nothing of prompts, tools or engines. What a head reads is inputs.py, how a bundle stands
+on disk is bundle.py. Names are fetched when they are first asked for (PEP 562), so importing this package
+does not import torch.
 """
 
 from __future__ import annotations
 
-__all__: list[str] = []
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .bundle import HeadBundle
+    from .calibration import Calibration, Temperature, expected_calibration_error, fit_temperature
+    from .confidence import ConfidenceHead, SlotFeatures, log_odds
+    from .config import (
+        SLOT_KINDS,
+        BackboneFacts,
+        ConfidenceConfig,
+        DiffusionConfig,
+        HeadConfig,
+        ProbeConfig,
+        SlotBudgetFacts,
+        SpanConfig,
+        config_for,
+        revised,
+    )
+    from .diffusion import (
+        DiffusionHead,
+        DraftReading,
+        PromptMemory,
+        open_rows,
+        open_share,
+        score_tokens,
+    )
+    from .errors import BundleMismatch, HeadBundleError, HeadConfigError, HeadsError
+    from .inputs import (
+        BackboneEnds,
+        MessageInputs,
+        PromptInputs,
+        SlotInputs,
+        SlotReading,
+        collate_messages,
+        collate_prompts,
+        collate_slots,
+        shifted_states,
+    )
+    from .probes import SlotProbes, slot_tokens
+    from .schedule import (
+        NoiseConfig,
+        draw_masked,
+        draw_times,
+        importance_time,
+        masked_share,
+        noise_rate,
+        total_noise,
+    )
+    from .span import (
+        SpanHead,
+        SpanProposals,
+        SpanScores,
+        best_spans,
+        span_iou,
+        span_log_probabilities,
+    )
+    from .taps import read_taps
+
+_HOMES = {
+    "bundle": ("HeadBundle",),
+    "calibration": ("Calibration", "Temperature", "expected_calibration_error", "fit_temperature"),
+    "confidence": ("ConfidenceHead", "SlotFeatures", "log_odds"),
+    "config": (
+        "SLOT_KINDS",
+        "BackboneFacts",
+        "ConfidenceConfig",
+        "DiffusionConfig",
+        "HeadConfig",
+        "ProbeConfig",
+        "SlotBudgetFacts",
+        "SpanConfig",
+        "config_for",
+        "revised",
+    ),
+    "diffusion": (
+        "DiffusionHead",
+        "DraftReading",
+        "PromptMemory",
+        "open_rows",
+        "open_share",
+        "score_tokens",
+    ),
+    "errors": ("BundleMismatch", "HeadBundleError", "HeadConfigError", "HeadsError"),
+    "inputs": (
+        "BackboneEnds",
+        "MessageInputs",
+        "PromptInputs",
+        "SlotInputs",
+        "SlotReading",
+        "collate_messages",
+        "collate_prompts",
+        "collate_slots",
+        "shifted_states",
+    ),
+    "probes": ("SlotProbes", "slot_tokens"),
+    "schedule": (
+        "NoiseConfig",
+        "draw_masked",
+        "draw_times",
+        "importance_time",
+        "masked_share",
+        "noise_rate",
+        "total_noise",
+    ),
+    "span": (
+        "SpanHead",
+        "SpanProposals",
+        "SpanScores",
+        "best_spans",
+        "span_iou",
+        "span_log_probabilities",
+    ),
+    "taps": ("read_taps",),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "SLOT_KINDS",
+    "BackboneEnds",
+    "BackboneFacts",
+    "BundleMismatch",
+    "Calibration",
+    "ConfidenceConfig",
+    "ConfidenceHead",
+    "DiffusionConfig",
+    "DiffusionHead",
+    "DraftReading",
+    "HeadBundle",
+    "HeadBundleError",
+    "HeadConfig",
+    "HeadConfigError",
+    "HeadsError",
+    "MessageInputs",
+    "NoiseConfig",
+    "ProbeConfig",
+    "PromptInputs",
+    "PromptMemory",
+    "SlotBudgetFacts",
+    "SlotFeatures",
+    "SlotInputs",
+    "SlotProbes",
+    "SlotReading",
+    "SpanConfig",
+    "SpanHead",
+    "SpanProposals",
+    "SpanScores",
+    "Temperature",
+    "best_spans",
+    "collate_messages",
+    "collate_prompts",
+    "collate_slots",
+    "config_for",
+    "draw_masked",
+    "draw_times",
+    "expected_calibration_error",
+    "fit_temperature",
+    "importance_time",
+    "log_odds",
+    "masked_share",
+    "noise_rate",
+    "open_rows",
+    "open_share",
+    "read_taps",
+    "revised",
+    "score_tokens",
+    "shifted_states",
+    "slot_tokens",
+    "span_iou",
+    "span_log_probabilities",
+    "total_noise",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_HOME_OF[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,267 @@
+"""The diffusion head: a distribution over tokens for every open position of every slot, all at once.
+
+It corrects the backbone and replaces nothing: the tokens of a position are scored by the frozen last norm and
+vocabulary from `h + delta`, where `h` is the backbone's state before the position and `delta` comes from the
+head and is zero at first. So an untrained head gives the backbone's own next-token distribution wherever the
+backbone has read what stands before, and training can only start from there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .config import HeadConfig
+from .errors import HeadConfigError
+from .inputs import BackboneEnds, PromptInputs, SlotInputs
+from .layers import Block, LevelFeatures, PlaceFeatures, mutual, rotation, unit
+
+_HANDED_OVER = 30.0
+"""Nats taken from the tokens that may follow a slot: the null id has their probability instead."""
+
+_AGES = 16
+"""Missed tokens told apart; a state older than this is as good as the oldest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PromptMemory:
+    """Prompts as a head's attention reads them: made once a request, used by every denoise step."""
+
+    remembered: tuple[tuple[Tensor, Tensor], ...]
+    is_there: Tensor  # (batch, length)
+
+    def without(self, is_dropped: Tensor) -> PromptMemory:
+        """The same with some rows' prompts out of sight: for guidance, and for training it.
+
+        Args:
+            is_dropped: (batch,).
+        """
+        return replace(self, is_there=self.is_there & ~is_dropped[:, None])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DraftReading:
+    """What the head makes of a batch of drafts, before any vocabulary is touched."""
+
+    features: Tensor  # (batch, slots, positions, width)
+    delta: Tensor  # (batch, slots, positions, hidden), in units of the state's root mean square
+    states: Tensor  # (batch, slots, positions, hidden) of the backbone's last layer
+    end_ids: Tensor  # (batch, slots, ends)
+
+    def guided(self, blank: DraftReading, scale: float) -> DraftReading:
+        """Classifier-free guidance: `scale` 0 changes nothing, more moves away from what `blank` says.
+
+        Args:
+            blank: the reading of the same drafts without prompt memory.
+            scale: how far.
+        """
+        return replace(self, delta=self.delta + scale * (self.delta - blank.delta))
+
+
+class DiffusionHead(nn.Module):
+    """Corrects the backbone's next-token distribution at every position of every slot."""
+
+    def __init__(self, config: HeadConfig) -> None:
+        super().__init__()
+        if config.diffusion is None:
+            raise HeadConfigError("diffusion: this config has no diffusion head")
+        sizes = config.diffusion
+        hidden, width = config.backbone.hidden_size, sizes.width
+        num_taps = len(config.taps)
+        self.config = config
+        self.mask_embedding = nn.Parameter(torch.zeros(hidden))
+        self.null_embedding = nn.Parameter(torch.zeros(hidden))
+        self.state_in = nn.Linear(num_taps * hidden, width)
+        self.anchor_in = nn.Linear(num_taps * hidden, width, bias=False)
+        self.draft_in = nn.Linear(hidden, width, bias=False)
+        self.prompt_state_in = nn.Linear(num_taps * hidden, width)
+        self.prompt_token_in = nn.Linear(hidden, width, bias=False)
+        self.prompt_next_in = nn.Linear(hidden, width, bias=False)
+        self.kind_embedding = nn.Embedding(len(config.slot_kinds), width)
+        self.age_embedding = nn.Embedding(_AGES, width)
+        self.place = PlaceFeatures(width)
+        self.noise = LevelFeatures(width)
+        self.prompt_norm = nn.RMSNorm(width)
+        self.blocks = nn.ModuleList(
+            Block(
+                width,
+                sizes.num_attention_heads,
+                feed_forward_ratio=sizes.feed_forward_ratio,
+                dropout=sizes.dropout,
+                has_memory=True,
+            )
+            for _ in range(sizes.num_blocks)
+        )
+        self.last_norm = nn.RMSNorm(width)
+        self.delta_out = nn.Linear(width, hidden)
+        self.null_out = nn.Linear(width, 1)
+        for output in (self.delta_out, self.null_out):
+            nn.init.zeros_(output.weight)
+            nn.init.zeros_(output.bias)
+        for embedding in (self.kind_embedding, self.age_embedding):
+            nn.init.normal_(embedding.weight, std=0.02)
+
+    @torch.no_grad()
+    def begin_on(self, ends: BackboneEnds) -> None:
+        """Start the mask and null embeddings at the mean of the backbone's, so that it reads them calmly."""
+        mean = ends.embedding.float().mean(0)
+        self.mask_embedding.copy_(mean)
+        self.null_embedding.copy_(mean)
+
+    def embed(self, token_ids: Tensor, ends: BackboneEnds) -> Tensor:
+        """Embeddings of drafts, for the backbone's `inputs_embeds` and for the head itself.
+
+        Mask and null ids have learned embeddings; the frozen rows of their ids mean nothing.
+        """
+        known = functional.embedding(token_ids, ends.embedding)
+        is_mask = (token_ids == self.config.mask_token_id)[..., None]
+        is_null = (token_ids == self.config.null_token_id)[..., None]
+        known = torch.where(is_mask, self.mask_embedding.to(known.dtype), known)
+        return torch.where(is_null, self.null_embedding.to(known.dtype), known)
+
+    def read_prompt(self, prompt: PromptInputs, ends: BackboneEnds) -> PromptMemory:
+        """What attention needs of the prompts.
+
+        Each token also carries its successor, so that continuing a copy takes one step of attention. Computed
+        row by row, so the part of a cached prefix may be kept.
+        """
+        dtype = self.delta_out.weight.dtype
+        following = functional.pad(prompt.token_ids[:, 1:], (0, 1))
+        tokens, successors = (
+            unit(functional.embedding(ids, ends.embedding)).to(dtype) for ids in (prompt.token_ids, following)
+        )
+        memory = (
+            self.prompt_state_in(unit(prompt.states).flatten(-2).to(dtype))
+            + self.prompt_token_in(tokens)
+            + self.prompt_next_in(successors)
+        )
+        memory = self.prompt_norm(memory)
+        remembered = tuple(block.remember(memory) for block in self._memory_blocks())
+        return PromptMemory(remembered=remembered, is_there=prompt.is_there)
+
+    def forward(self, slots: SlotInputs, memory: PromptMemory, ends: BackboneEnds) -> DraftReading:
+        """Read drafts. Shapes depend on nothing but the inputs' shapes, so this can stand in a graph."""
+        sizes = self.config.diffusion
+        assert sizes is not None
+        batch, num_slots, num_positions = slots.draft.shape
+        x = self._features(slots, ends)
+        group = num_slots * num_positions if sizes.attends_across_slots else num_positions
+        is_there = slots.is_there.reshape(-1, group)
+        place = torch.arange(num_positions, device=x.device).repeat(group // num_positions)
+        turn = rotation(place.expand(is_there.shape[0], group), sizes.width // sizes.num_attention_heads)
+        may_read = mutual(is_there)
+        x = x.view(batch, num_slots * num_positions, sizes.width)
+        for block, remembered in zip(self._memory_blocks(), memory.remembered, strict=True):
+            x = block(x, group=group, turn=turn, may_read=may_read, memory=(remembered, memory.is_there))
+        features = self.last_norm(x).view(batch, num_slots, num_positions, sizes.width)
+        return DraftReading(
+            features=features,
+            delta=self.delta_out(features),
+            states=slots.states[:, :, :, -1],
+            end_ids=slots.end_ids,
+        )
+
+    def logits(self, reading: DraftReading, rows: Tensor, ends: BackboneEnds) -> Tensor:
+        """Token scores of some positions only, float32.
+
+        The null id is scored as the tokens that may follow the slot, together, plus what the head adds: for
+        the backbone a value ends where they begin. The mask id is never possible.
+
+        Args:
+            reading: of the drafts.
+            rows: indices into the flattened (batch, slots, positions), (rows,).
+            ends: the backbone's.
+
+        Returns:
+            (rows, vocab).
+        """
+        width, hidden = reading.features.shape[-1], reading.delta.shape[-1]
+        null_score = self.null_out(reading.features.reshape(-1, width)[rows])[:, 0]
+        slot_of = rows // reading.features.shape[2]
+        return score_tokens(
+            reading.states.reshape(-1, hidden)[rows],
+            reading.end_ids.flatten(0, 1)[slot_of],
+            self.config,
+            ends,
+            delta=reading.delta.reshape(-1, hidden)[rows],
+            null_score=null_score,
+        )
+
+    def _features(self, slots: SlotInputs, ends: BackboneEnds) -> Tensor:
+        dtype = self.delta_out.weight.dtype
+        states = unit(slots.states).flatten(-2).to(dtype)  # (batch, slots, positions, taps * hidden)
+        place = torch.arange(slots.draft.shape[2], device=slots.draft.device)
+        of_slot = (
+            self.anchor_in(states[:, :, 0])
+            + self.kind_embedding(slots.kinds)
+            + self.noise(open_share(slots, self.config))
+        )
+        features: Tensor = (
+            self.state_in(states)
+            + self.draft_in(unit(self.embed(slots.draft, ends)).to(dtype))
+            + self.age_embedding(slots.age.clamp(max=_AGES - 1))
+            + self.place(place)
+            + of_slot[:, :, None]
+        )
+        return features
+
+    def _memory_blocks(self) -> list[Block]:
+        return [block for block in self.blocks if isinstance(block, Block)]
+
+
+def open_share(slots: SlotInputs, config: HeadConfig) -> Tensor:
+    """The time t of each slot: the share of its positions still open; 1 where every request starts.
+
+    Worked out from the draft itself, so training and serving cannot mean different things by it.
+    """
+    is_open = (slots.draft == config.mask_token_id) & slots.is_there
+    return is_open.sum(-1) / slots.is_there.sum(-1).clamp(min=1)
+
+
+def open_rows(slots: SlotInputs, config: HeadConfig) -> Tensor:
+    """Indices of the open positions in the flattened batch. For code outside of graphs: its length varies."""
+    return ((slots.draft == config.mask_token_id) & slots.is_there).flatten().nonzero()[:, 0]
+
+
+def score_tokens(
+    states: Tensor,
+    end_ids: Tensor,
+    config: HeadConfig,
+    ends: BackboneEnds,
+    *,
+    delta: Tensor | None = None,
+    null_score: Tensor | None = None,
+) -> Tensor:
+    """Token scores of last-layer states; without a delta they are the backbone's own, as a teacher's.
+
+    Args:
+        states: (rows, hidden), before the last norm.
+        end_ids: tokens that may follow, (rows, ends), -1 is padding.
+        config: which ids mean mask and null.
+        ends: the backbone's.
+        delta: what the head adds, in units of a state's root mean square.
+        null_score: what the head adds to the score of the null id, (rows,).
+
+    Returns:
+        (rows, vocab), float32.
+    """
+    corrected = states.float()
+    if delta is not None:
+        scale = corrected.pow(2).mean(-1, keepdim=True).sqrt()
+        corrected = corrected + scale * delta.float()
+    normed = functional.rms_norm(corrected, corrected.shape[-1:], ends.norm_weight.float(), ends.epsilon)
+    logits = ends.project(normed.to(ends.embedding.dtype)).float()
+    is_end = end_ids >= 0
+    # Padding repeats a real one, so that writing back twice writes the same.
+    at = torch.where(is_end, end_ids, end_ids.amax(-1, keepdim=True).clamp(min=0))
+    end_scores = logits.gather(1, at)
+    null = end_scores.masked_fill(~is_end, float("-inf")).logsumexp(-1)
+    if null_score is not None:
+        null = null + null_score.float()
+    logits = logits.scatter(1, at, end_scores - _HANDED_OVER)
+    special = torch.tensor([config.null_token_id, config.mask_token_id], device=logits.device)
+    forbidden = torch.full_like(null, float("-inf"))
+    return logits.index_copy(1, special, torch.stack((null, forbidden), 1))
