@@ -30,7 +30,7 @@ class Offer:
     """What to give to `AgentRuntime.respond` or `stream` so that the reply can be asked for."""
 
     tools: tuple[Tool, ...]
-    tool_choice: str
+    tool_choice: str | dict[str, Any]
     parallel_tool_calls: bool
 
 
@@ -110,11 +110,13 @@ class StructuredReply:
         if choice.mode == "required":
             return Offer(
                 tools=real,
-                tool_choice=choice.name or "required",
+                tool_choice="required" if choice.name is None else name_choice(choice.name),
                 parallel_tool_calls=parallel_tool_calls,
             )
         if choice.mode == "none" or not real:
-            return Offer(tools=(self.tool,), tool_choice=self.tool.name, parallel_tool_calls=False)
+            return Offer(
+                tools=(self.tool,), tool_choice=name_choice(self.tool.name), parallel_tool_calls=False
+            )
         return Offer(
             tools=(*real, self.tool), tool_choice="required", parallel_tool_calls=parallel_tool_calls
         )
@@ -179,6 +181,11 @@ class StructuredReply:
             path.removeprefix(_WRAP).removeprefix("."): slot for path, slot in call.slots.items()
         }
         return dataclasses.replace(call, slots=slots)
+
+
+def name_choice(name: str) -> dict[str, Any]:
+    """A `tool_choice` that names a tool, whatever its name: one may be called `auto`."""
+    return {"type": "function", "function": {"name": name}}
 
 
 def _value_of(call: ToolCall, is_wrapped: bool) -> Any:

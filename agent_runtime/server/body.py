@@ -7,8 +7,8 @@ from typing import Any
 
 from aiohttp import HttpVersion11, web
 
+from .chat_body import read_json
 from .refusal import Refusal, invalid
-from .request import read_json
 
 _CLOSE = {"Connection": "close"}
 

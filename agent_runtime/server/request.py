@@ -1,97 +1,34 @@
-"""Reading a chat completion request: from a JSON body to what the runtime is asked for.
+"""Reading a chat completion request: from its parts to what the runtime is asked for.
 
-Every part of a request is honoured or refused by name; nothing is ignored. Parts of OpenAI's API that are not
-offered are let through only with the value that asks for nothing (`UNSUPPORTED`).
+Every part of a request is honoured or refused by name; nothing is ignored. Names and types of the parts stand
+in chat_body.py.
 """
 
 from __future__ import annotations
 
-import difflib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing import Any
 
 from ..config import DeploymentConfig, revised
 from ..errors import AgentRuntimeError, ConfigError, SchemaError
 from ..messages import Message, read_messages
-from ..runtime import MAX_STOPS, MAX_TOP_LOGPROBS, TurnSettings
-from ..structured_reply import StructuredReply
+from ..runtime import MAX_STOPS, TurnSettings
+from ..structured_reply import StructuredReply, name_choice
 from ..tools import Tool, bind_tools
 from ..turn_engine import ToolChoice, read_tool_choice
+from .chat_body import ChatBody, quoted, read_chat_body
 from .config import ServerConfig
 from .refusal import Refusal, invalid, refusal_of
 
-Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
-
 THINK_TOKENS: dict[str, int] = {"minimal": 64, "low": 128, "medium": 256, "high": 512, "xhigh": 1024}
 """Tokens a thought may take for each `reasoning_effort`; less where max_completion_tokens leaves less."""
-
-UNSUPPORTED: dict[str, tuple[tuple[Any, ...], str]] = {
-    "audio": ((), "this model writes text only"),
-    "frequency_penalty": ((0,), "sampling has no penalties"),
-    "function_call": ((), "use tool_choice"),
-    "functions": ((), "use tools"),
-    "logit_bias": (({},), "tokens cannot be biased; describe the values you want in the tool's schema"),
-    "metadata": (({},), "nothing is stored, so there is nothing to attach it to"),
-    "modalities": ((["text"],), "this model reads and writes text only"),
-    "moderation": ((), "there is no moderation model"),
-    "prediction": ((), "predicted outputs are not read"),
-    "presence_penalty": ((0,), "sampling has no penalties"),
-    "prompt_cache_options": (({},), "the prefix cache is set by the deployment (prefix_cache_tokens)"),
-    "prompt_cache_retention": (("in_memory",), "the prefix cache lives in memory only"),
-    "service_tier": (("auto", "default"), "there is one tier"),
-    "store": ((False,), "nothing is stored"),
-    "verbosity": (("medium",), "ask for short or long answers in the system message"),
-    "web_search_options": ((), "there is no web search; offer a tool"),
-}
-"""Parts of OpenAI's API that are not offered: the values that ask for nothing, and advice for the others."""
 
 _MESSAGE_KEYS = frozenset(
     {"role", "content", "name", "tool_calls", "tool_call_id", "reasoning", "reasoning_content"}
 )
 # Parts of a reply that clients send back with the conversation; they say nothing the prompt could hold.
 _ECHOED_KEYS = frozenset({"annotations", "refusal", "audio", "function_call"})
-
-
-class _StreamOptions(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    include_usage: bool | None = None
-    include_obfuscation: Literal[False] | None = None
-
-
-class ChatBody(BaseModel):
-    """The parts of a request that are honoured, and their types."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    messages: list[dict[str, Any]] = Field(min_length=1)
-    model: str | None = None
-    tools: list[dict[str, Any]] | None = None
-    tool_choice: str | dict[str, Any] | None = None
-    parallel_tool_calls: bool | None = None
-    response_format: dict[str, Any] | None = None
-    stream: bool | None = None
-    stream_options: _StreamOptions | None = None
-    logprobs: bool | None = None
-    top_logprobs: int | None = Field(default=None, ge=0, le=MAX_TOP_LOGPROBS)
-    n: int | None = Field(default=None, ge=1)
-    seed: int | None = Field(default=None, ge=-(2**63), lt=2**64)
-    stop: str | list[str] | None = None
-    max_completion_tokens: int | None = Field(default=None, ge=1)
-    max_tokens: int | None = Field(default=None, ge=1)
-    temperature: float | None = Field(default=None, ge=0.0, le=2.0, allow_inf_nan=False)
-    top_p: float | None = Field(default=None, gt=0.0, le=1.0, allow_inf_nan=False)
-    reasoning_effort: Effort | None = None
-    timeout: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
-    abstain_below: float | None = Field(default=None, ge=0.0, le=1.0, allow_inf_nan=False)
-    # Names for whoever asks; they change no reply, so nothing needs to be done to honour them.
-    user: str | None = None
-    safety_identifier: str | None = None
-    prompt_cache_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +54,7 @@ class ChatOrder:
     model: str
     messages: tuple[Message, ...]
     tools: tuple[Tool, ...]
-    tool_choice: str
+    tool_choice: str | dict[str, Any]
     parallel_tool_calls: bool
     stop: tuple[str, ...]
     top_logprobs: int | None
@@ -129,32 +66,13 @@ class ChatOrder:
     structure: StructuredReply | None
 
 
-def read_json(body: bytes) -> dict[str, Any]:
-    """The JSON object a request's body holds.
-
-    Raises:
-        Refusal: it holds something else.
-    """
-    try:
-        read = json.loads(body, parse_constant=_refuse_constant)
-    except RecursionError:
-        raise invalid("the body is nested too deeply to be read", code="invalid_json") from None
-    except UnicodeDecodeError:
-        raise invalid("the body is not UTF-8", code="invalid_json") from None
-    except ValueError as error:
-        raise invalid(f"the body is not JSON: {error}", code="invalid_json") from None
-    if not isinstance(read, dict):
-        raise invalid(f"the body must be a JSON object, found {_kind(read)}", code="invalid_json")
-    return read
-
-
 def read_order(given: Mapping[str, Any], config: ServerConfig, deployment: DeploymentConfig) -> ChatOrder:
     """What a request asks for. May compile schemas: call it away from the event loop.
 
     Raises:
         Refusal: a part is not understood, not offered, or contradicts another.
     """
-    body = _read_body(given)
+    body = read_chat_body(given)
     model = _read_model(body.model, config)
     try:
         messages = read_messages([_read_message(message, at) for at, message in enumerate(body.messages)])
@@ -168,7 +86,7 @@ def read_order(given: Mapping[str, Any], config: ServerConfig, deployment: Deplo
         offer = structure.offer(tools, choice, parallel_tool_calls=parallel)
         tools, parallel, tool_choice = offer.tools, offer.parallel_tool_calls, offer.tool_choice
     else:
-        tool_choice = choice.name or choice.mode
+        tool_choice = choice.mode if choice.name is None else name_choice(choice.name)
     settings = _read_settings(body, deployment)
     return ChatOrder(
         model=model,
@@ -187,43 +105,6 @@ def read_order(given: Mapping[str, Any], config: ServerConfig, deployment: Deplo
     )
 
 
-def _read_body(given: Mapping[str, Any]) -> ChatBody:
-    offered = {}
-    for name, value in given.items():
-        if name not in UNSUPPORTED:
-            offered[name] = value
-            continue
-        neutral, advice = UNSUPPORTED[name]
-        if value is not None and (value is True or value not in neutral):
-            raise invalid(f"{name} is not supported: {advice}", param=name, code="unsupported_parameter")
-    try:
-        return ChatBody(**offered)
-    except ValidationError as error:
-        raise _refusal_of_body(error) from None
-
-
-def _refusal_of_body(error: ValidationError) -> Refusal:
-    """The first thing that is wrong, in words. What was sent is quoted briefly at most."""
-    errors = error.errors(include_url=False)
-    first = errors[0]["loc"][0]
-    name = str(first)[:80]
-    # Of a part that may be several things, the deepest finding is about what it was meant to be.
-    found = max((one for one in errors if one["loc"][0] == first), key=lambda one: len(one["loc"]))
-    if found["type"] == "extra_forbidden" and len(found["loc"]) == 1:
-        near = difflib.get_close_matches(name, [*ChatBody.model_fields, *UNSUPPORTED], n=1, cutoff=0.6)
-        advice = f"did you mean {near[0]!r}?" if near else "leave it out"
-        return invalid(
-            f"unrecognized request argument: {_quoted(name)}: {advice}", param=name, code="unknown_parameter"
-        )
-    if found["type"] == "missing":
-        return invalid(f"{name} is missing", param=name, code="missing_required_parameter")
-    path = _path(found["loc"])
-    wanted = found["msg"][0].lower() + found["msg"][1:]
-    wanted = wanted.replace("input should be", "it must be").replace("dictionary", "object")
-    value = "" if isinstance(found["input"], (list, dict)) else f"found {_quoted(found['input'])}; "
-    return invalid(f"{path}: {value}{wanted}", param=name, code="invalid_value")
-
-
 def _read_model(name: str | None, config: ServerConfig) -> str:
     if name is None or name in config.known_names:
         return name or config.model_name
@@ -235,7 +116,7 @@ def unknown_model(name: str, config: ServerConfig) -> Refusal:
     served = " or ".join(map(repr, config.known_names))
     return Refusal(
         404,
-        f"the model {_quoted(name)} is not served here: ask for {served}, or start the server with --alias",
+        f"the model {quoted(name)} is not served here: ask for {served}, or start the server with --alias",
         param="model",
         code="model_not_found",
     )
@@ -249,7 +130,7 @@ def _read_message(message: Mapping[str, Any], index: int) -> Mapping[str, Any]:
         if key in _ECHOED_KEYS and not (value and key in ("audio", "function_call")):
             continue
         raise invalid(
-            f"messages[{index}].{_quoted(key)} is not supported: this model reads role, content, name, "
+            f"messages[{index}].{quoted(key)} is not supported: this model reads role, content, name, "
             "tool_calls and tool_call_id",
             param="messages",
             code="unsupported_parameter",
@@ -266,7 +147,7 @@ def _read_tools(body: ChatBody) -> tuple[tuple[Tool, ...], ToolChoice]:
         kind = described.get("type", "function")
         if kind != "function":
             raise invalid(
-                f"tools[{at}].type={_quoted(kind)} is not supported: describe the tool as a function",
+                f"tools[{at}].type={quoted(kind)} is not supported: describe the tool as a function",
                 param="tools",
                 code="unsupported_parameter",
             )
@@ -309,7 +190,7 @@ def _read_structure(given: Mapping[str, Any] | None, tools: tuple[Tool, ...]) ->
     unknown = sorted(set(body) - {"name", "schema", "description", "strict"})
     if unknown:
         raise invalid(
-            f"response_format.json_schema has no {_quoted(unknown[0])}: it takes name, schema, description "
+            f"response_format.json_schema has no {quoted(unknown[0])}: it takes name, schema, description "
             "and strict",
             param="response_format",
             code="unknown_parameter",
@@ -426,27 +307,3 @@ def _read_usage(body: ChatBody) -> bool:
     if options is not None and not body.stream:
         raise invalid("stream_options needs stream=true", param="stream_options", code="invalid_value")
     return options is not None and bool(options.include_usage)
-
-
-def _path(steps: tuple[int | str, ...]) -> str:
-    """`messages[0].role`; pydantic's names of a union's branches are left out."""
-    path = ""
-    for step in steps:
-        if isinstance(step, int):
-            path += f"[{step}]"
-        elif not step.startswith(("list[", "dict[")) and step not in ("str", "int", "float", "bool"):
-            path += f".{step}" if path else step
-    return path
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _quoted(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _kind(value: Any) -> str:
-    return "null" if value is None else type(value).__name__

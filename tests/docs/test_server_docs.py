@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_runtime.server.request import UNSUPPORTED, ChatBody
+from agent_runtime.server.chat_body import UNSUPPORTED, ChatBody
 
 ROOT = Path(__file__).parents[2]
 PAGES = {name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/server.md")}

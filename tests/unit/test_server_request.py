@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent_runtime import DeploymentConfig
+from agent_runtime.server.chat_body import UNSUPPORTED, read_json
 from agent_runtime.server.config import ServerConfig
 from agent_runtime.server.rate_limit import MAX_CLIENTS, RateLimit
 from agent_runtime.server.refusal import Refusal
-from agent_runtime.server.request import UNSUPPORTED, ChatOrder, read_json, read_order
+from agent_runtime.server.request import ChatOrder, read_order
 
 from ..served import WEATHER_TOOL
 
@@ -178,6 +179,14 @@ def test_an_assistant_that_refused_is_read_with_its_refusal() -> None:
     messages = [*HELLO, {"role": "assistant", "content": None, "refusal": "I will not."}, *HELLO]
 
     assert order_of(messages=messages).messages[1].content == "I will not."
+
+
+def test_a_tool_may_be_called_auto() -> None:
+    tools = [{"type": "function", "function": {"name": "auto"}}]
+    named = {"type": "function", "function": {"name": "auto"}}
+
+    assert order_of(tools=tools, tool_choice=named).tool_choice == named
+    assert order_of(tools=tools, tool_choice="auto").tool_choice == "auto"
 
 
 def test_seeds_follow_the_first() -> None:
