@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from langchain.agents import AgentState
 from langchain.agents.middleware import AgentMiddleware, hook_config
-from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langgraph.runtime import Runtime
 from langgraph.types import interrupt
-from pydantic import Discriminator, TypeAdapter, ValidationError
+from pydantic import Discriminator
 from typing_extensions import TypedDict
 
 from agent_runtime import ConfigError
@@ -46,11 +46,15 @@ class DoubtfulCall(TypedDict):
 
 
 class AskBack(TypedDict):
-    """The value of the interrupt: what is doubtful, and a question that could be put to the user."""
+    """The value of the interrupt: what is doubtful, and a question that could be put to the user.
+
+    `problem` says what was wrong with the answer before, when it is asked once more.
+    """
 
     type: Literal["ask_back"]
     question: str
     calls: list[DoubtfulCall]
+    problem: str | None
 
 
 class Approve(TypedDict):
@@ -73,10 +77,11 @@ class Answer(TypedDict):
     message: str
 
 
-AskBackAnswer = Annotated[Approve | EditArguments | Answer, Discriminator("type")]
-"""What an agent that asked back is resumed with."""
+AskBackAnswer = Annotated[Approve | EditArguments | Answer, Discriminator("type")] | str
+"""What an agent that asked back is resumed with; a string is the user's words.
 
-_answers: TypeAdapter[Approve | EditArguments | Answer] = TypeAdapter(AskBackAnswer)
+LangGraph checks it before it is saved: one of another form is a `ValidationError`, and can be given anew.
+"""
 
 
 class AskBackMiddleware(AgentMiddleware[Any, Any, Any]):
@@ -116,18 +121,29 @@ class AskBackMiddleware(AgentMiddleware[Any, Any, Any]):
     def after_model(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any] | None:
         """Pause if a call of the last message is doubtful, and do as the answer says."""
         message = next((m for m in reversed(state["messages"]) if isinstance(m, AIMessage)), None)
-        doubtful = [] if message is None else list(self.doubtful_calls(message))
+        # The agent's own structured answer has its result already.
+        done = {m.tool_call_id for m in state["messages"] if isinstance(m, ToolMessage)}
+        found = [] if message is None else self.doubtful_calls(message)
+        doubtful = [call for call in found if call["tool_call_id"] not in done]
         if message is None or not doubtful:
             return None
-        asked = AskBack(type="ask_back", question=self.question(doubtful), calls=doubtful)
-        answer = read_answer(interrupt(asked))
-        if answer["type"] == "approve":
-            return None
-        if answer["type"] == "edit":
-            return {"messages": [edited_message(message, answer["values"])]}
-        question = AIMessage(content=asked["question"], id=message.id)
-        said = HumanMessage(content=answer["message"])
-        return {"messages": [question, said], "jump_to": "model"}
+        asked = AskBack(type="ask_back", question=self.question(doubtful), calls=doubtful, problem=None)
+        while True:
+            answer = interrupt(
+                asked, response_schema=cast(Any, AskBackAnswer)
+            )  # langgraph takes any type form
+            if isinstance(answer, str):
+                answer = Answer(type="answer", message=answer)
+            if answer["type"] == "approve":
+                return None
+            if answer["type"] == "answer":
+                question = AIMessage(content=asked["question"], id=message.id)
+                said = HumanMessage(content=answer["message"])
+                return {"messages": [question, said], "jump_to": "model"}
+            try:
+                return {"messages": [edited_message(message, answer["values"])]}
+            except ConfigError as error:  # the answer is saved already: only another one helps
+                asked = AskBack(**{**asked, "problem": str(error)})
 
     @hook_config(can_jump_to=["model"])
     async def aafter_model(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any] | None:
@@ -178,23 +194,6 @@ def worded_question(calls: Sequence[DoubtfulCall]) -> str:
     """
     paths = ", ".join(argument["path"] for call in calls for argument in call["arguments"])
     return f"Before I use {' and '.join(call['name'] for call in calls)}, please tell me: {paths}."
-
-
-def read_answer(answer: Any) -> Approve | EditArguments | Answer:
-    """What an agent that asked back was resumed with; a plain string is an `Answer`.
-
-    Raises:
-        ConfigError: it is none of the forms.
-    """
-    if isinstance(answer, str):
-        return Answer(type="answer", message=answer)
-    try:
-        return _answers.validate_python(answer)
-    except ValidationError as error:
-        raise ConfigError(
-            f"cannot go on with {answer!r}: resume with {{'type': 'approve'}}, {{'type': 'answer', "
-            "'message': ...} or {'type': 'edit', 'values': {call id: {path: value}}}"
-        ) from error
 
 
 def edited_message(message: AIMessage, values: Mapping[str, Mapping[str, Any]]) -> AIMessage:

@@ -65,7 +65,7 @@ class Ask:
 
     conversation: Conversation
     tools: tuple[Tool, ...] = ()
-    tool_choice: str | Mapping[str, Any] = "auto"
+    tool_choice: str = "auto"
     is_parallel: bool = True
     reply: StructuredReply | None = None
     stop: tuple[str, ...] = ()
@@ -103,13 +103,19 @@ def read_ask(
         conversation=read_conversation(messages),
         tools=tools,
         tool_choice=read_tool_choice(wanted.get("tool_choice"), [tool.name for tool in tools]),
-        is_parallel=wanted.get("parallel_tool_calls") is not False,
+        is_parallel=_may_be_parallel(wanted),
         reply=_read_response_format(wanted.get("response_format"), tools),
         stop=tuple(defaults.get("stop") or () if stop is None else stop),
         top_logprobs=(wanted.get("top_logprobs") or 0) if has_logprobs else None,
         deadline_s=wanted.get("timeout"),
         settings={name: wanted[name] for name in SETTINGS if wanted.get(name) is not None},
     )
+
+
+def _may_be_parallel(wanted: Mapping[str, Any]) -> bool:
+    choice = wanted.get("tool_choice")
+    is_single = isinstance(choice, Mapping) and choice.get("disable_parallel_tool_use") is True  # Anthropic's
+    return wanted.get("parallel_tool_calls") is not False and not is_single
 
 
 def _check_keywords(said: Mapping[str, Any]) -> None:
@@ -158,12 +164,14 @@ def tool_dict(offered: Any, *, strict: bool | None = None) -> dict[str, Any]:
     return {"type": "function", "function": body if strict is None else {**body, "strict": strict}}
 
 
-def read_tool_choice(choice: Any, names: Sequence[str]) -> str | Mapping[str, Any]:
+def read_tool_choice(choice: Any, names: Sequence[str]) -> str:
     """A choice in LangChain's words (`any`, True, a name, a dict) in those of the runtime.
 
     Raises:
         ConfigError: it is none of the forms, or names no offered tool.
     """
+    if isinstance(choice, Mapping):
+        choice = _choice_of_dict(choice)
     if choice is None or choice is False:
         return "auto"
     if choice is True or choice == "any":
@@ -177,11 +185,28 @@ def read_tool_choice(choice: Any, names: Sequence[str]) -> str | Mapping[str, An
                 f"offered are {', '.join(names) or 'no tools'}"
             )
         return choice
-    if isinstance(choice, Mapping):
-        return dict(choice)
     raise ConfigError(
         f"tool_choice must be 'auto', 'any', 'required', 'none', a tool's name, a bool or a dict, found "
         f"{type(choice).__name__}"
+    )
+
+
+def _choice_of_dict(choice: Mapping[str, Any]) -> str:
+    """OpenAI's dict, `{"type": "function", "function": {"name": ...}}`, and Anthropic's.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    kind = choice.get("type")
+    if kind in ("auto", "any", "required", "none"):
+        return str(kind)
+    body = choice.get("function", choice)
+    name = body.get("name") if isinstance(body, Mapping) else None
+    if kind in ("function", "tool") and isinstance(name, str):
+        return name
+    raise ConfigError(
+        f"tool_choice={dict(choice)!r} is not understood: write {{'type': 'function', 'function': "
+        "{'name': '<tool>'}}, or just the name"
     )
 
 

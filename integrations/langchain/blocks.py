@@ -164,6 +164,11 @@ def extras_of(said: Mapping[str, Any]) -> dict[str, Any]:
     return {"confidence": said["confidence"], "arguments": said["arguments"]}
 
 
+def reply_extras(call_id: str, said: Mapping[str, Any]) -> dict[str, Any]:
+    """A structured reply's report as the `extras` of its text block."""
+    return {"call_id": call_id, "name": said["name"], **extras_of(said)}
+
+
 def _blocks_of_message(message: AIMessage) -> list[ContentBlock]:
     blocks: list[Any] = []
     reasoning = message.additional_kwargs.get(REASONING_KEY)
@@ -171,6 +176,7 @@ def _blocks_of_message(message: AIMessage) -> list[ContentBlock]:
         blocks.append({"type": "reasoning", "reasoning": reasoning})
     blocks += _given_blocks(message)
     reports = message.additional_kwargs.get(REPORT_KEY) or {}
+    _report_reply(message, reports, blocks)
     told = {block.get("id") for block in blocks if block.get("type") == "tool_call"}
     for call in message.tool_calls:
         if call["id"] is not None and call["id"] in told:
@@ -180,6 +186,19 @@ def _blocks_of_message(message: AIMessage) -> list[ContentBlock]:
             block["extras"] = extras_of(reports[call["id"]])
         blocks.append(block)
     return cast("list[ContentBlock]", blocks)
+
+
+def _report_reply(message: AIMessage, reports: Mapping[str, Any], blocks: list[Any]) -> None:
+    """Put the report of a structured reply, which is no call of the message, on its text."""
+    made = {call["id"] for call in message.tool_calls}
+    replies = [(call_id, said) for call_id, said in reports.items() if call_id not in made]
+    if len(replies) != 1:
+        return
+    texts = [block for block in blocks if block.get("type") == "text"]
+    if not texts:  # the last chunk of a stream: joined to the text before it
+        texts.append({"type": "text", "text": "", "index": "lc_text"})
+        blocks += texts
+    texts[0]["extras"] = reply_extras(*replies[0])
 
 
 def _given_blocks(message: AIMessage) -> list[dict[str, Any]]:

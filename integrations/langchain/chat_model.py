@@ -132,6 +132,11 @@ class ChatSmolLM3(BaseChatModel):
     def _read_path(cls, value: Any) -> Any:
         return str(value) if isinstance(value, Path) else value
 
+    @field_validator("stop", mode="before")
+    @classmethod
+    def _read_stop(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
     @field_validator("deployment", mode="before")
     @classmethod
     def _read_deployment(cls, value: Any) -> Any:

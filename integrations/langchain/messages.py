@@ -57,19 +57,20 @@ def read_conversation(messages: Sequence[BaseMessage]) -> Conversation:
     Raises:
         MessageError: a message of an unknown kind, or a content block that is not text.
     """
-    read = [found for index, message in enumerate(messages) for found in _read(message, index)]
+    answered = {message.tool_call_id for message in messages if isinstance(message, ToolMessage)}
+    read = [found for index, message in enumerate(messages) for found in _read(message, index, answered)]
     return Conversation(
         messages=tuple(message for message, _ in read), origins=tuple(origin for _, origin in read)
     )
 
 
-def _read(message: BaseMessage, index: int) -> Iterator[tuple[dict[str, Any], Origin]]:
+def _read(message: BaseMessage, index: int, answered: set[str]) -> Iterator[tuple[dict[str, Any], Origin]]:
     origin = Origin(message_index=index)
     match message:
         case SystemMessage():
             yield {"role": "system", "content": _text(message.content, index)}, origin
         case AIMessage():
-            yield _read_assistant(message, index), origin
+            yield _read_assistant(message, index, answered), origin
         case ToolMessage():
             yield _result(message.tool_call_id, message.content, message.name, index), origin
         case FunctionMessage():
@@ -108,7 +109,7 @@ def _result(call_id: Any, content: Any, name: str | None, index: int) -> dict[st
     return result if name is None else {**result, "name": name}
 
 
-def _read_assistant(message: AIMessage, index: int) -> dict[str, Any]:
+def _read_assistant(message: AIMessage, index: int, answered: set[str]) -> dict[str, Any]:
     blocks = [block for block in message.content if isinstance(block, Mapping)]
     if isinstance(message.content, str):
         blocks = []
@@ -124,6 +125,10 @@ def _read_assistant(message: AIMessage, index: int) -> dict[str, Any]:
         _call(block.get("id"), block.get("name"), block.get("input"))
         for block in blocks
         if block.get("type") == "tool_use"
+    ]
+    # A call that broke off, and that somebody answered all the same: its result has to follow something.
+    calls += [
+        _call(call["id"], call["name"], {}) for call in message.invalid_tool_calls if call["id"] in answered
     ]
     if calls:
         read["tool_calls"] = calls

@@ -14,7 +14,16 @@ from langchain_protocol.protocol import MessagesData
 from agent_runtime import ReasoningDelta, TextDelta
 
 from .asks import Ask
-from .blocks import PROVIDER, extras_of, may_abstain, metadata_of, report, reports_of, usage_of
+from .blocks import (
+    PROVIDER,
+    extras_of,
+    may_abstain,
+    metadata_of,
+    reply_extras,
+    report,
+    reports_of,
+    usage_of,
+)
 from .report import REPORT_KEY
 from .turns import CallPiece, CallStream, Made, TurnPiece
 
@@ -46,6 +55,8 @@ class ProtocolWriter:
         elif isinstance(piece, Made):
             for call_piece in self._calls.end():
                 yield from self._call(call_piece)
+            if piece.reply is not None and self._words is not None:
+                self._words["extras"] = reply_extras(piece.reply.id, report(piece.reply, self._ask))
             yield from self._end_words()
             yield from self._finish(piece)
         else:

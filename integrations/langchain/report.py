@@ -1,7 +1,8 @@
 """The argument report: confidence and evidence of every argument of a call, on the messages of LangChain.
 
 It stands as plain JSON in `additional_kwargs["argument_report"]`, by call id, and in the `extras` of every
-`tool_call` content block. `argument_report(message)` reads it back, typed.
+`tool_call` content block (of the text block, for a structured reply). `argument_report(message)` reads it
+back, typed.
 """
 
 from __future__ import annotations
@@ -97,11 +98,13 @@ def _said(message: BaseMessage) -> Iterator[tuple[str, Mapping[str, Any]]]:
     yield from (message.additional_kwargs.get(REPORT_KEY) or {}).items()
     if isinstance(message.content, list):
         for block in message.content:
-            if not isinstance(block, Mapping) or block.get("type") != "tool_call":
+            extras = block.get("extras") if isinstance(block, Mapping) else None
+            if not isinstance(block, Mapping) or not isinstance(extras, Mapping) or "arguments" not in extras:
                 continue
-            extras = block.get("extras")
-            if isinstance(extras, Mapping) and "arguments" in extras:
+            if block.get("type") == "tool_call":
                 yield str(block.get("id")), {"name": block.get("name"), **extras}
+            elif "call_id" in extras:
+                yield str(extras["call_id"]), extras
 
 
 def _read_call(call_id: str, said: Mapping[str, Any]) -> CallReport:

@@ -9,13 +9,14 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import pytest
+from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler
 from langchain_core.exceptions import ContextOverflowError
 from langchain_core.load import dumpd, load
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.outputs import LLMResult
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.runnables import RunnableSequence
+from langchain_core.runnables import ConfigurableField, RunnableSequence
 from langchain_core.tools import InjectedToolArg, tool
 from pydantic import BaseModel, ValidationError
 
@@ -285,6 +286,7 @@ def test_anything_can_be_bound_as_plain_json(offered: Any, name: str, argument: 
             {"type": "function", "function": {"name": "get_weather"}}, "required", "get_weather", id="openai"
         ),
         pytest.param({"type": "tool", "name": "get_weather"}, "required", "get_weather", id="anthropic"),
+        pytest.param({"type": "none"}, "none", None, id="anthropic's none"),
     ],
 )
 def test_every_form_of_tool_choice_is_kept(choice: Any, mode: str, name: str | None) -> None:
@@ -297,6 +299,15 @@ def test_every_form_of_tool_choice_is_kept(choice: Any, mode: str, name: str | N
     assert order.deployment.max_parallel_calls == 1
 
 
+def test_anthropics_way_to_forbid_parallel_calls_is_kept() -> None:
+    model, engine = scripted("Hi")
+
+    choice = {"type": "auto", "disable_parallel_tool_use": True}
+    model.bind_tools([get_weather], tool_choice=choice).invoke("Hello")
+
+    assert engine.orders[0].deployment.max_parallel_calls == 1
+
+
 def test_what_cannot_be_bound_is_refused_when_it_is_bound() -> None:
     model, _ = scripted("Hi")
 
@@ -304,6 +315,10 @@ def test_what_cannot_be_bound_is_refused_when_it_is_bound() -> None:
         model.bind_tools([get_weather], tool_choice="get_rich")
     with pytest.raises(ConfigError, match="without tools"):
         model.bind_tools([], tool_choice="any")
+    with pytest.raises(ConfigError, match="is not understood"):
+        model.bind_tools([get_weather], tool_choice={"type": "maybe"})
+    with pytest.raises(ConfigError, match="found int"):
+        model.bind_tools([get_weather], tool_choice=3)
     with pytest.raises(SchemaError, match=r"\$ref"):
         model.bind_tools([{"name": "x", "parameters": {"$ref": "https://example.org/x"}}])
 
@@ -337,6 +352,25 @@ def test_a_message_without_calls_has_no_report() -> None:
 
 
 # Saving and tracing.
+
+
+def test_a_cached_reply_keeps_its_report() -> None:
+    model, engine = scripted(OSLO, cache=InMemoryCache())
+    bound = model.bind_tools([get_weather])
+
+    first, second = bound.invoke("Weather in Oslo?"), bound.invoke("Weather in Oslo?")
+
+    assert len(engine.orders) == 1
+    assert argument_report(second) == argument_report(first) != ()
+
+
+def test_a_setting_can_be_left_open_and_set_for_a_call() -> None:
+    model, engine = scripted("Hi")
+    open_model = model.configurable_fields(temperature=ConfigurableField(id="heat"))
+
+    open_model.with_config(configurable={"heat": 0.25}).invoke("Hello")
+
+    assert engine.orders[0].deployment.temperature == 0.25
 
 
 def test_a_model_survives_saving() -> None:

@@ -119,6 +119,16 @@ def test_results_inside_a_users_message_come_before_its_words() -> None:
     )
 
 
+def test_a_broken_call_is_read_only_if_somebody_answered_it() -> None:
+    broken = AIMessage("", invalid_tool_calls=[{"name": "f", "args": "{", "id": "c1", "error": None}])
+
+    (alone,) = read(broken)
+    answered, _ = read(broken, ToolMessage("not JSON", tool_call_id="c1", status="error"))
+
+    assert "tool_calls" not in alone
+    assert answered["tool_calls"] == [{"id": "c1", "name": "f", "arguments": {}}]
+
+
 def test_json_blocks_of_a_result_are_read_as_their_text() -> None:
     (message,) = read(ToolMessage([{"type": "json", "json": {"t": 21}}], tool_call_id="c1"))
 

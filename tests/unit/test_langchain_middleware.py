@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from agent_runtime import AgentRuntime, ConfigError, EvidenceSpan, SlotDetail, ToolCall, Turn
 from agent_runtime.testing import Reply, ScriptedEngine, calls
@@ -173,12 +173,33 @@ def test_only_watched_tools_are_asked_about(tools: Tools) -> None:
 
 
 @pytest.mark.parametrize("answer", [{"type": "maybe"}, 3, {"type": "answer"}])
-def test_an_answer_that_cannot_be_understood_says_what_can(answer: Any, tools: Tools) -> None:
+def test_an_answer_of_no_known_form_is_refused_and_can_be_given_anew(answer: Any, tools: Tools) -> None:
     agent, _ = agent_of(oslo(0.1), "Sunny.", tools=[tools.get_weather], middleware=[AskBackMiddleware(0.5)])
     ask(agent)
 
-    with pytest.raises(ConfigError, match="'type': 'approve'"):
+    with pytest.raises(ValidationError):
         ask(agent, Command(resume=answer))
+    assert ask(agent, Command(resume={"type": "approve"}))["messages"][-1].content == "Sunny."
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        pytest.param({"nobody": {"city": "Bergen"}}, "no call has the id 'nobody'", id="call"),
+        pytest.param({"ID": {"stops.0.name": "Bergen"}}, "no argument at 'stops.0.name'", id="path"),
+    ],
+)
+def test_an_edit_of_what_is_not_there_is_asked_again(values: Any, problem: str, tools: Tools) -> None:
+    agent, _ = agent_of(oslo(0.1), "Sunny.", tools=[tools.get_weather], middleware=[AskBackMiddleware(0.5)])
+    call_id = ask(agent)["__interrupt__"][0].value["calls"][0]["tool_call_id"]
+    edit = {"type": "edit", "values": {key.replace("ID", call_id): change for key, change in values.items()}}
+
+    (again,) = ask(agent, Command(resume=edit))["__interrupt__"]
+    done = ask(agent, Command(resume={"type": "edit", "values": {call_id: {"city": "Bergen"}}}))
+
+    assert problem in again.value["problem"]
+    assert tools.made == [("Bergen", "C")]
+    assert done["messages"][-1].content == "Sunny."
 
 
 async def test_asking_back_works_in_async_agents(tools: Tools) -> None:

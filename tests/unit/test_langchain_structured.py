@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -100,6 +102,27 @@ def test_the_raw_message_comes_with_its_report(method: Any) -> None:
     assert (found["parsed"], found["parsing_error"]) == (Person(**ANNA), None)
     (report,) = argument_report(found["raw"])
     assert {path: argument.value for path, argument in report.arguments.items()} == ANNA
+
+
+@pytest.mark.parametrize("way", ["invoke", "stream", "v3"])
+@pytest.mark.filterwarnings("ignore:The method `BaseChatModel")
+def test_the_report_of_an_answer_is_on_its_text_block_too(way: str) -> None:
+    model, _ = scripted(offered_call(ANNA))
+    model = model.model_copy(update={"output_version": "v1"})
+    wanted = {"response_format": Person}
+
+    message: Any
+    if way == "invoke":
+        message = model.invoke("Anna is 30.", **wanted)
+    elif way == "v3":
+        message = model.stream_events("Anna is 30.", version="v3", **wanted).output
+    else:
+        message = functools.reduce(operator.add, model.stream("Anna is 30.", **wanted))
+
+    (block,) = message.content
+    assert json.loads(block["text"]) == ANNA
+    assert block["extras"]["arguments"]["age"]["value"] == 30
+    assert argument_report(AIMessage(message.content)) == argument_report(message)
 
 
 def test_an_error_of_the_class_is_returned_with_the_raw_message() -> None:
