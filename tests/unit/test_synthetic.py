@@ -19,7 +19,7 @@ from training.data import Example, leaves, synthetic_example, synthetic_examples
 from training.data.synthetic import requests
 from training.data.synthetic.draw import Draw
 from training.data.synthetic.families import families_of
-from training.data.synthetic.grammar import Action, ParameterRule, actions
+from training.data.synthetic.grammar import Action, ParameterRule, actions, senses
 from training.data.synthetic.lookups import lookup_action, sibling_lookups
 from training.data.synthetic.measures import measure_action, sibling_measures
 from training.data.synthetic.number_kinds import percent_kind
@@ -394,3 +394,9 @@ def test_siblings_of_a_measure_take_numbers_and_differ_in_what_they_measure() ->
         assert not any(is_confusable(action, other) for other in siblings)
         for other in siblings:
             assert any(rule.is_required for rule in other.parameters)
+
+
+def test_senses_speak_of_things_that_tools_are_about() -> None:
+    lookups = {lookup_action(Draw(11, number)).object for number in range(6000)}
+
+    assert set(senses()) <= {action.object for action in actions()} | lookups

@@ -287,7 +287,8 @@ def composed_action(draw: Draw, *, domain: str | None = None, thing: str | None 
         elif shape < 0.6:
             thing = f"the {draw.pick(w.NOUNS)} {noun}"
         elif shape < 0.8:
-            thing = f"the {noun} of a {draw.pick(w.NOUNS)}"
+            whole = draw.pick(w.NOUNS)
+            thing = f"the {noun} of {'an' if whole[0] in 'aeiou' else 'a'} {whole}"
         else:
             thing = f"the {draw.pick(w.ADJECTIVES)} {draw.pick(w.NOUNS)} {noun}"
         if thing[2] in "aeiou" and thing.startswith("a "):

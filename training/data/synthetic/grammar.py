@@ -111,6 +111,24 @@ def actions() -> tuple[Action, ...]:
     return tuple(read)
 
 
+@cache
+def senses() -> dict[str, frozenset[int]]:
+    """The lines of `senses.txt` that a thing stands in: things of one line may be meant by one question."""
+    found: dict[str, set[int]] = {}
+    lines = files(__package__).joinpath("senses.txt").read_text(encoding="utf8").splitlines()
+    groups: list[tuple[str, ...]] = []
+    for line in lines:
+        general, is_general, rest = line.partition(" > ")
+        if is_general:
+            groups += [(general, thing) for thing in rest.split(" | ")]
+        elif line and not line.startswith("#"):
+            groups.append(tuple(line.split(" | ")))
+    for number, group in enumerate(groups):
+        for thing in group:
+            found.setdefault(thing, set()).add(number)
+    return {thing: frozenset(numbers) for thing, numbers in found.items()}
+
+
 def _more_wordings(text: str) -> dict[str, tuple[str, ...]]:
     """`thing ; wording|wording` lines: further wordings for the action about that thing."""
     more: dict[str, tuple[str, ...]] = {}

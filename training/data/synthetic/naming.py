@@ -96,6 +96,8 @@ def plural(label: str) -> str:
     """`category` -> `categories`, `box` -> `boxes`, `values` as it is."""
     if label.endswith("s"):
         return label
+    if label.endswith("lf"):
+        return f"{label[:-1]}ves"
     if label.endswith("y") and label[-2:-1] not in "aeiou":
         return f"{label[:-1]}ies"
     return f"{label}es" if label.endswith(("x", "ch", "sh", "z")) else f"{label}s"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import words as w
 from .draw import Draw
+from .naming import plural
 
 OUT_OF_REACH = (
     "Who won the last election in {country}?",
@@ -143,7 +144,7 @@ def system_prompt(draw: Draw) -> str:
 
 _STORY = (
     "I met {person} in {city} in {year}.",
-    "We have {number} {animal}s at home.",
+    "We have {number} {animals} at home.",
     "The {product} cost me ${number}.",
     "My flight landed at {hour}:15.",
     "{person} works as a {job} at {company}.",
@@ -157,7 +158,7 @@ _STORY = (
     "My neighbour plays the {instrument}.",
     "There were {number} people in the queue.",
     "{person} paid with {number} euros.",
-    "I grow {plant}s in the {room}.",
+    "I grow {plants} in the {room}.",
     "The recipe needs {floor} cups of {food}.",
     "We talked about {topic} for an hour.",
     "She was born in {year} in {country}.",
@@ -176,7 +177,7 @@ def story(draw: Draw) -> str:
             city2=draw.pick(w.CITIES),
             year=draw.between(1950, 2024),
             number=draw.between(3, 900),
-            animal=draw.pick(w.ANIMALS),
+            animals=plural(draw.pick(w.ANIMALS)),
             product=draw.pick(w.PRODUCTS),
             hour=draw.between(6, 22),
             job=draw.pick(w.JOBS),
@@ -186,7 +187,7 @@ def story(draw: Draw) -> str:
             floor=draw.between(2, 30),
             artist=draw.pick(w.ARTISTS),
             instrument=draw.pick(w.INSTRUMENTS),
-            plant=draw.pick(w.PLANTS),
+            plants=plural(draw.pick(w.PLANTS)),
             food=draw.pick(w.FOODS),
             topic=draw.pick(w.TOPICS),
             country=draw.pick(w.COUNTRIES),

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from .draw import Draw
-from .grammar import Action, ParameterRule
+from .grammar import Action, ParameterRule, senses
 from .kinds import Kind
 from .naming import STYLES, arbitrary_name, content_words, humanise, parameter_name, tool_name
 from .objects import draw_kind
@@ -417,6 +417,10 @@ def _ways_to_ask(action: Action) -> tuple[frozenset[str], frozenset[str], frozen
     return frozenset((action.object, *action.said_objects)), verbs, asks
 
 
+def _senses_of(action: Action) -> frozenset[int]:
+    return senses().get(action.object, frozenset())
+
+
 _HOLE = re.compile(r"\{\w+\}")
 
 
@@ -425,7 +429,7 @@ def is_confusable(action: Action, other: Action) -> bool:
     """Whether a request for one could as well mean the other: said alike, or the same sort of verb."""
     things, verbs, asks = _ways_to_ask(action)
     other_things, other_verbs, other_asks = _ways_to_ask(other)
-    if asks & other_asks:
+    if asks & other_asks or action.object != other.object and _senses_of(action) & _senses_of(other):
         return True
     if not things & other_things:
         return False
