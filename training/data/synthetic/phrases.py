@@ -87,6 +87,9 @@ def _named(
         article = _article(parameter) if is_first or draw.chance(0.7) else ""
         return [f"with {article}{label} of " if is_first else f"{article}{label} of ", *pieces]
     if form == 12:
+        unit = pieces[-1] if isinstance(pieces[-1], str) else ""
+        if unit.strip() == label:  # "15 years", not "15 years years"
+            return ["with " if is_first else "", *pieces]
         if parameter.kind.schema["type"] in ("integer", "number") and len(label) > 2:
             return ["with " if is_first else "", *pieces, f" {label}"]
         form = 0
