@@ -10,7 +10,18 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = ("torch", "transformers", "tokenizers", "numpy", "jsonschema", "rich", "prompt_toolkit", "pydantic")
+HEAVY = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "numpy",
+    "jsonschema",
+    "rich",
+    "prompt_toolkit",
+    "pydantic",
+    "aiohttp",
+    "prometheus_client",
+)
 
 SCRIPT = """
 import json, sys, time
@@ -44,6 +55,14 @@ def test_import_is_quick_and_torch_stays_out_until_a_model_is_needed() -> None:
     assert found["seconds"] < 0.5
     assert found["light"] == []
     assert not found["torch"]
+
+
+def test_commands_other_than_serve_need_no_server() -> None:
+    ran = run_python(
+        "import sys, agent_runtime.cli; print(sorted({'aiohttp', 'prometheus_client'} & set(sys.modules)))"
+    )
+
+    assert ran.stdout == "[]\n", ran.stderr
 
 
 def test_every_public_name_can_be_fetched() -> None:

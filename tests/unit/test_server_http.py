@@ -80,6 +80,7 @@ async def test_without_a_key_only_names_of_this_machine_are_answered() -> None:
         for host, status in (("evil.example", 421), ("localhost:1", 200), ("[::1]:80", 200), ("", 421)):
             async with server.client.get("/v1/models", headers={"Host": host}) as answer:
                 assert answer.status == status
+        assert (await raw(server, b"GET /health HTTP/1.0\r\n\r\n")).startswith(b"HTTP/1.0 200")
 
 
 @pytest.mark.parametrize(
