@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from langchain_core.messages import BaseMessage
+from pydantic import RootModel
 
 from agent_runtime import ConfigError, StructuredReply, Tool, tool
 
@@ -239,20 +240,47 @@ def _read_response_format(wanted: Any, tools: Sequence[Tool]) -> StructuredReply
     return reply_of(wanted, taken)
 
 
-def reply_of(schema: Any, taken: Sequence[str] = ()) -> StructuredReply:
-    """A reply of a pydantic model, TypedDict, dataclass, tool dict or JSON Schema.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplySchema:
+    """A schema with what the model reads as its name and description."""
+
+    name: str
+    description: str
+    schema: Mapping[str, Any]
+
+
+def reply_schema(schema: Any) -> ReplySchema:
+    """The schema of a pydantic model, TypedDict, dataclass, tool dict, or a JSON Schema as it is.
 
     Raises:
         SchemaError: it cannot be honoured.
     """
+    if isinstance(schema, type) and issubclass(schema, RootModel):  # any JSON value, which no tool can be
+        schema = schema.model_json_schema()
     if isinstance(schema, Mapping) and not ({"name", "function"} & set(schema)):
-        return StructuredReply.of_schema(
-            schema,
-            name=schema.get("title") or "reply",
-            description=schema.get("description") or "",
-            taken=taken,
+        return ReplySchema(
+            name=schema.get("title") or "reply", description=schema.get("description") or "", schema=schema
         )
     bound = bound_tool(schema)
-    return StructuredReply.of_schema(
-        bound.parameters, name=bound.name, description=bound.description, taken=taken
+    return ReplySchema(
+        name=bound.name, description=bound.description, schema=_with_open_root(bound.parameters)
     )
+
+
+def _with_open_root(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A schema whose root refers to one of its own definitions (a recursive model), with that in its place."""
+    reference = schema.get("$ref")
+    definitions = schema.get("$defs")
+    if not isinstance(reference, str) or not isinstance(definitions, Mapping):
+        return schema
+    return {**definitions.get(reference.removeprefix("#/$defs/"), {}), "$defs": definitions}
+
+
+def reply_of(schema: Any, taken: Sequence[str] = ()) -> StructuredReply:
+    """A reply of anything `reply_schema` reads.
+
+    Raises:
+        SchemaError: it cannot be honoured.
+    """
+    read = reply_schema(schema)
+    return StructuredReply.of_schema(read.schema, name=read.name, description=read.description, taken=taken)

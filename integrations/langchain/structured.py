@@ -14,9 +14,10 @@ from langchain_core.output_parsers import (
     PydanticToolsParser,
 )
 from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
+from langchain_core.utils.function_calling import convert_to_json_schema
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
-from .asks import reply_of, tool_dict
+from .asks import reply_of, reply_schema, tool_dict
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel, LanguageModelInput
@@ -76,26 +77,25 @@ def _named(schema: Any, name: str) -> Any:
 
 def _as_tool(schema: Any) -> Any:
     """A schema without a name as a tool that has one."""
-    if isinstance(schema, Mapping) and not ({"name", "function", "title"} & set(schema)):
-        return {"name": "reply", "parameters": schema}
+    if isinstance(schema, Mapping) and not ({"name", "function"} & set(schema)):
+        described = {"description": schema["description"]} if "description" in schema else {}
+        return {"name": schema.get("title") or "reply", "parameters": schema, **described}
     return schema
 
 
 def _by_answer(
     model: BaseChatModel, schema: Any, method: Method, strict: bool | None, keywords: Mapping[str, Any]
 ) -> tuple[Runnable[Any, Any], BaseOutputParser[Any]]:
-    reply = reply_of(schema)
-    parameters = dict(reply.tool.parameters)
-    if reply.is_wrapped:
-        parameters = dict(schema)
+    read = reply_schema(schema)
+    reply_of(schema)  # what cannot be honoured is refused now
     if method == "json_mode":
-        about = {"title": reply.tool.name, "description": reply.tool.description}
-        wanted: dict[str, Any] = {"type": "json_object", "schema": {**about, **parameters}}
+        about = {"title": read.name, "description": read.description}
+        wanted: dict[str, Any] = {"type": "json_object", "schema": {**read.schema, **about}}
     else:
         described = {
-            "name": reply.tool.name,
-            "description": reply.tool.description,
-            "schema": parameters,
+            "name": read.name,
+            "description": read.description,
+            "schema": dict(read.schema),
             "strict": strict is not False,
         }
         wanted = {"type": "json_schema", "json_schema": described}
@@ -108,4 +108,10 @@ def _by_answer(
 
 
 def _traced(schema: Any, method: Method, strict: bool | None) -> dict[str, Any]:
+    """What LangChain tells its callbacks about the schema; some it cannot convert by itself."""
+    try:
+        convert_to_json_schema(schema)
+    except (TypeError, ValueError):
+        read = reply_schema(schema)
+        schema = {**read.schema, "title": read.name, "description": read.description}
     return {"kwargs": {"method": method, "strict": strict}, "schema": schema}

@@ -6,13 +6,14 @@ import functools
 import json
 import operator
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any, NotRequired
 
 import jsonschema
 import pytest
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, RootModel
 from typing_extensions import TypedDict
 
 from agent_runtime import AgentRuntime, ConfigError, SchemaError
@@ -219,6 +220,70 @@ def test_the_real_model_gives_valid_objects(method: Any) -> None:
     structured: Runnable[Any, Any] = ChatSmolLM3().with_structured_output(Person, method=method)
 
     assert isinstance(structured.invoke("Anna is 30 years old."), Person)
+
+
+class Node(BaseModel):
+    """A tree."""
+
+    value: int
+    children: list[Node] = Field(default=[], max_length=1)
+
+
+class Numbers(RootModel[Annotated[list[int], Field(max_length=3)]]):
+    """Some numbers."""
+
+
+class Thing(TypedDict):
+    """A thing."""
+
+    name: Annotated[str, Field(max_length=8)]
+    number: NotRequired[int]
+
+
+@dataclass
+class Point:
+    """A point."""
+
+    x: int
+    y: int = 0
+
+
+EITHER = {
+    "title": "either",
+    "anyOf": [
+        {"type": "object", "properties": {"a": {"type": "integer", "maximum": 99}}, "required": ["a"]},
+        {"type": "object", "properties": {"b": {"type": "string", "maxLength": 5}}, "required": ["b"]},
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("schema", "methods", "kind"),
+    [
+        pytest.param(Node, METHODS, Node, id="recursive"),
+        pytest.param(Numbers, ["json_schema", "json_mode"], Numbers, id="root model"),
+        pytest.param(Thing, METHODS, dict, id="typeddict that may lack a key"),
+        pytest.param(Point, METHODS, dict, id="dataclass"),
+        pytest.param(EITHER, METHODS, dict, id="alternatives"),
+        pytest.param(
+            {"type": "array", "items": {"type": "integer"}, "maxItems": 3},
+            ["json_schema", "json_mode"],
+            list,
+            id="array",
+        ),
+    ],
+)
+def test_schemas_of_every_form_give_valid_objects(schema: Any, methods: list[Any], kind: type) -> None:
+    model = ChatSmolLM3(max_tokens=300)
+
+    for method in methods:
+        structured: Any = model.with_structured_output(schema, method=method)
+        assert isinstance(structured.invoke("2 and 3, please."), kind)
+
+
+def test_a_root_that_is_no_object_cannot_be_a_call() -> None:
+    with pytest.raises(SchemaError, match="arguments of a tool are an object"):
+        ChatSmolLM3().with_structured_output(Numbers, method="function_calling")
 
 
 def test_a_format_without_a_schema_is_refused() -> None:
