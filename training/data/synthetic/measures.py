@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import NamedTuple
 
 from .draw import Draw
-from .grammar import FAMILIES, Action, ParameterRule, parse_parameter, split_outside
+from .grammar import FAMILIES, Action, ParameterRule, actions, parse_parameter, split_outside
 from .naming import humanise
 
 
@@ -48,8 +48,17 @@ def _with_article(noun: str) -> str:
 
 def measure_action(draw: Draw) -> Action:
     """Any quantity of any thing, from two to four numbers."""
-    theme = draw.pick(_themes())
-    return _action(draw, theme, draw.pick(theme.quantities), draw.pick(theme.things))
+    while True:
+        theme = draw.pick(_themes())
+        action = _action(draw, theme, draw.pick(theme.quantities), draw.pick(theme.things))
+        if action.object not in _known():
+            return action
+
+
+@cache
+def _known() -> frozenset[str]:
+    """What the domain grammar already calculates: said in its own words, and held out on its own."""
+    return frozenset(action.object for action in actions())
 
 
 def _action(draw: Draw, theme: _Theme, quantity: str, thing: str) -> Action:
@@ -61,7 +70,7 @@ def _action(draw: Draw, theme: _Theme, quantity: str, thing: str) -> Action:
     options = [rule for rule in theme.options if draw.chance(0.3)]
     said = _with_article(thing)
     return Action(
-        f"{theme.name} of {said}",
+        theme.name,
         "calc",
         FAMILIES["calc"],
         f"the {quantity} of {said}",
@@ -116,7 +125,7 @@ def _listed(parts: list[str]) -> str:
 def sibling_measures(draw: Draw, action: Action, count: int) -> list[Action]:
     """Other quantities of the same thing, the same quantity of others; none if the action is no measure."""
     themes = _themes()
-    theme = next((theme for theme in themes if action.domain.startswith(f"{theme.name} of ")), None)
+    theme = next((theme for theme in themes if action.domain == theme.name), None)
     if theme is None:
         return []
     quantity, _, said = action.object.removeprefix("the ").rpartition(" of ")
@@ -129,6 +138,7 @@ def sibling_measures(draw: Draw, action: Action, count: int) -> list[Action]:
                 other = other._replace(parameters=action.parameters, asks=())
         else:
             other = _action(draw, theme, quantity, draw.pick(theme.things))
-        if all(other.object != known.object for known in (action, *found)):
+        is_new = all(other.object != known.object for known in (action, *found))
+        if is_new and other.object not in _known():
             found.append(other)
     return found
