@@ -87,8 +87,8 @@ def fit_temperature(log_odds: Tensor, is_right: Tensor) -> Temperature:
         return fitted
 
     optimizer.step(loss)  # type: ignore[no-untyped-call]  # torch does not annotate it
-    temperature = min(max(float(log_temperature.exp()), _LEAST_TEMPERATURE), _MOST_TEMPERATURE)
-    return Temperature(temperature=temperature, bias=min(max(float(bias), -20.0), 20.0))
+    temperature = min(max(float(log_temperature.detach().exp()), _LEAST_TEMPERATURE), _MOST_TEMPERATURE)
+    return Temperature(temperature=temperature, bias=min(max(float(bias.detach()), -20.0), 20.0))
 
 
 def expected_calibration_error(probability: Tensor, is_right: Tensor, *, num_bins: int = 15) -> float:

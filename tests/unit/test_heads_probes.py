@@ -1,0 +1,208 @@
+"""Length, presence, confidence: they begin as what is known without them, and calibrate to probabilities."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from heads import (
+    Calibration,
+    ConfidenceHead,
+    HeadBundle,
+    HeadConfigError,
+    HeadsError,
+    SlotFeatures,
+    SlotProbes,
+    Temperature,
+    expected_calibration_error,
+    fit_temperature,
+    log_odds,
+    slot_tokens,
+)
+from tests.tiny_heads import HIDDEN, shaken, tiny_config, tiny_ends
+from training.losses import confidence_loss, length_loss, presence_loss
+
+
+def make_bundle() -> HeadBundle:
+    return HeadBundle.untrained(tiny_config(), tiny_ends()).eval()
+
+
+def anchors(count: int, *, seed: int = 0) -> Tensor:
+    return torch.randn(count, 3, HIDDEN, generator=torch.Generator().manual_seed(seed))
+
+
+def features(**changes: Tensor) -> SlotFeatures:
+    count = len(next(iter(changes.values()))) if changes else 4
+    usual = {name: torch.full((count,), 0.5) for name in SlotFeatures.__dataclass_fields__}
+    return SlotFeatures(**{**usual, "log_probability": torch.full((count,), -0.3), **changes})
+
+
+def test_untrained_presence_is_the_backbones_own() -> None:
+    probes = make_bundle().probes
+    assert probes is not None
+    odds = torch.tensor([-3.0, 0.2, 4.0])
+
+    said = probes.presence(anchors(3), torch.zeros(3, dtype=torch.long), odds)
+
+    torch.testing.assert_close(said, odds)
+
+
+def test_presence_and_length_are_learned_from_anchors() -> None:
+    bundle = make_bundle()
+    probes = bundle.probes
+    assert probes is not None
+    seen = anchors(64)
+    kinds = torch.zeros(64, dtype=torch.long)
+    is_given = seen[:, 0, 0] > 0
+    num_tokens = torch.where(seen[:, 1, 1] > 0, 3, 9)
+    optimizer = torch.optim.AdamW(probes.parameters(), lr=1e-2)
+    for _ in range(60):
+        loss = presence_loss(probes.presence(seen, kinds, torch.zeros(64)), is_given) + length_loss(
+            probes.lengths(seen, kinds), num_tokens
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    with torch.no_grad():
+        assert ((probes.presence(seen, kinds, torch.zeros(64)) > 0) == is_given).all()
+        assert (slot_tokens(probes.lengths(seen, kinds), quantile=0.9) >= num_tokens).double().mean() > 0.95
+        assert (probes.lengths(seen, kinds).argmax(-1) == num_tokens).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    scores=st.lists(st.floats(-8, 8), min_size=2, max_size=20),
+    quantile=st.floats(0.01, 1.0),
+)
+def test_slot_tokens_are_the_fewest_that_hold_the_value(scores: list[float], quantile: float) -> None:
+    shares = torch.tensor(scores, dtype=torch.double).softmax(-1)
+
+    tokens = int(slot_tokens(torch.tensor(scores, dtype=torch.double), quantile=quantile))
+
+    wanted = min(quantile, 1 - 1e-6)
+    assert 1 <= tokens <= len(scores) - 1
+    assert float(shares[: tokens + 1].sum()) >= wanted - 1e-9 or tokens == len(scores) - 1
+    assert tokens == 1 or float(shares[:tokens].sum()) < wanted + 1e-9
+
+
+def test_a_higher_quantile_reserves_more() -> None:
+    scores = torch.zeros(33)
+
+    reserved = [int(slot_tokens(scores, quantile=q)) for q in (0.2, 0.5, 0.9, 1.0)]
+
+    assert reserved == sorted(reserved) and reserved[0] < reserved[-1] == 32
+
+
+def test_untrained_confidence_is_the_probability_of_the_value() -> None:
+    head = make_bundle().confidence
+    assert head is not None
+    probability = torch.tensor([0.02, 0.5, 0.97])
+
+    said = head(features(log_probability=probability.log()), torch.zeros(3, dtype=torch.long))
+
+    torch.testing.assert_close(Temperature().probability(said), probability, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", list(SlotFeatures.__dataclass_fields__))
+def test_every_feature_has_an_effect_on_confidence(name: str) -> None:
+    head = make_bundle().confidence
+    assert head is not None
+    shaken(head)
+    kinds = torch.zeros(4, dtype=torch.long)
+
+    usual = head(features(), kinds)
+    changed = head(features(**{name: torch.full((4,), -1.7)}), kinds)
+
+    assert name == "num_tokens" or name == "num_choices" or not torch.allclose(usual, changed)
+    counted = head(features(**{name: torch.full((4,), 3.0)}), kinds)
+    assert not torch.allclose(usual, counted)
+
+
+def test_confidence_learns_that_spans_are_right_more_often() -> None:
+    head = make_bundle().confidence
+    assert head is not None
+    agrees = (torch.arange(200) % 2).float()
+    given = features(span_agrees=agrees, log_probability=torch.full((200,), -0.7))
+    kinds = torch.zeros(200, dtype=torch.long)
+    optimizer = torch.optim.AdamW(head.parameters(), lr=2e-2)
+    for _ in range(80):
+        optimizer.zero_grad()
+        confidence_loss(head(given, kinds), agrees).backward()
+        optimizer.step()
+
+    said = head(given, kinds).sigmoid().detach()
+    assert float(said[agrees == 1].min()) > 0.9 and float(said[agrees == 0].max()) < 0.1
+
+
+def test_certain_and_impossible_values_stay_finite() -> None:
+    assert log_odds(torch.tensor([0.0, 1.0])).isfinite().all()
+    head = make_bundle().confidence
+    assert head is not None
+    extreme = features(log_probability=torch.tensor([0.0, -1e9]), num_tokens=torch.tensor([0.0, 1e6]))
+    assert head(extreme, torch.zeros(2, dtype=torch.long)).isfinite().all()
+
+
+def drawn_outcomes(*, temperature: float, bias: float, count: int = 20_000) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    odds = 3 * torch.randn(count, generator=generator)
+    truth = (odds / temperature + bias).sigmoid()
+    return odds, (torch.rand(count, generator=generator) < truth).float()
+
+
+@pytest.mark.parametrize(("temperature", "bias"), [(1.0, 0.0), (2.0, 0.5), (0.5, -1.0)])
+def test_the_temperature_behind_outcomes_is_found(temperature: float, bias: float) -> None:
+    odds, is_right = drawn_outcomes(temperature=temperature, bias=bias)
+
+    fitted = fit_temperature(odds, is_right)
+
+    assert fitted.temperature == pytest.approx(temperature, rel=0.06)
+    assert fitted.bias == pytest.approx(bias, abs=0.06)
+    assert expected_calibration_error(fitted.probability(odds), is_right) < 0.015
+
+
+def test_fitting_lowers_the_calibration_error() -> None:
+    odds, is_right = drawn_outcomes(temperature=3.0, bias=0.0)
+    before = expected_calibration_error(odds.sigmoid(), is_right)
+
+    after = expected_calibration_error(fit_temperature(odds, is_right).probability(odds), is_right)
+
+    assert before > 0.1 > 0.02 > after
+
+
+def test_temperature_stays_in_its_bounds() -> None:
+    odds, is_right = drawn_outcomes(temperature=50.0, bias=0.0)
+
+    assert fit_temperature(odds, is_right).temperature == 4.0
+
+
+@pytest.mark.parametrize("is_right", [torch.zeros(5), torch.ones(5), torch.zeros(0)])
+def test_outcomes_of_one_kind_cannot_be_fitted(is_right: Tensor) -> None:
+    with pytest.raises(HeadsError, match="of both kinds"):
+        fit_temperature(torch.randn(len(is_right)), is_right)
+
+
+def test_calibration_error_of_known_cases() -> None:
+    generator = torch.Generator().manual_seed(0)
+    rare = (torch.rand(50_000, generator=generator) < 0.1).float()
+
+    assert expected_calibration_error(torch.full((50_000,), 0.1), rare) < 0.01
+    assert expected_calibration_error(torch.ones(10), torch.zeros(10)) == 1.0
+    assert expected_calibration_error(torch.ones(10), torch.ones(10)) == 0.0
+
+
+def test_calibration_is_plain_data() -> None:
+    calibration = Calibration(span=Temperature(temperature=2.0), measured={"ece": 0.01})
+
+    assert Calibration.model_validate_json(calibration.model_dump_json()) == calibration
+
+
+def test_a_config_without_a_head_has_none() -> None:
+    for kind, name in ((SlotProbes, "probes"), (ConfidenceHead, "confidence")):
+        config = tiny_config(**{name: None})
+        assert getattr(HeadBundle(config), name) is None
+        with pytest.raises(HeadConfigError, match=name):
+            kind(config)
