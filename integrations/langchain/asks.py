@@ -268,7 +268,7 @@ def reply_schema(schema: Any) -> ReplySchema:
 
 
 def _with_open_root(schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A schema whose root refers to one of its own definitions (a recursive model), with that in its place."""
+    """A schema whose root refers to a definition of its own (a recursive model), with that in its place."""
     reference = schema.get("$ref")
     definitions = schema.get("$defs")
     if not isinstance(reference, str) or not isinstance(definitions, Mapping):
