@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib.util
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -60,12 +61,20 @@ class McpCommand:
         Raises:
             AgentRuntimeError: tools or a server cannot be used.
         """
+        _check_installed()
         action = {"serve": _serve, "list": _list, "chat": _chat}[arguments.action]
         asyncio.run(action(arguments, context))
         return DONE
 
 
 COMMAND = McpCommand()
+
+
+def _check_installed() -> None:
+    from agent_runtime import ConfigError
+
+    if importlib.util.find_spec("mcp") is None:
+        raise ConfigError("smolcall mcp needs the official MCP SDK: pip install 'smolcall[mcp]'")
 
 
 async def _serve(arguments: argparse.Namespace, context: CommandContext) -> None:

@@ -14,6 +14,7 @@ import os
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
 from typing import TextIO, TypeVar
 
 import anyio
@@ -52,6 +53,14 @@ class McpConnectionError(AgentRuntimeError):
         super().__init__(f"MCP server {server!r}: {reason}{said}")
 
 
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """A client that is connected, and whether its server has told that it forgot the session."""
+
+    client: Client
+    forgotten: asyncio.Event
+
+
 class Connection:
     """A server that is connected to when it is first used, and again after it was lost.
 
@@ -66,7 +75,7 @@ class Connection:
         self._stderr: collections.deque[str] = collections.deque(maxlen=MAX_STDERR_LINES)
         self._lock = asyncio.Lock()
         self._holder: asyncio.Task[None] | None = None
-        self._client: Client | None = None
+        self._link: _Link | None = None
         self._is_wanted = asyncio.Event()
 
     async def use(self, work: Callable[[Client], Awaitable[Outcome]]) -> Outcome:
@@ -76,15 +85,16 @@ class Connection:
             McpConnectionError: there is no connection, or it was lost on the way; the next use tries anew.
             MCPError: the server refused.
         """
-        client = await self._connected()
+        link = await self._connected()
         try:
-            return await work(client)
+            return await work(link.client)
         except MCPError as error:
-            if error.code != CONNECTION_CLOSED:
+            is_lost = error.code == CONNECTION_CLOSED
+            if not is_lost and not link.forgotten.is_set():
                 raise
-            async with self._lock:
-                if self._client is client:  # else another call has noticed first
-                    await self._close()
+            await self._drop(link)
+            if not is_lost:  # refused unseen, so nothing was done: the protocol says to begin a new session
+                return await work((await self._connected()).client)
             raise McpConnectionError(
                 "the connection was lost during a call, which may or may not have had its effect; "
                 "the next call connects again",
@@ -92,40 +102,46 @@ class Connection:
                 stderr=self._last_words(),
             ) from error
 
+    async def _drop(self, link: _Link) -> None:
+        async with self._lock:
+            if self._link is link:  # else another call has noticed first
+                await self._close()
+
     async def close(self) -> None:
         """End the connection, and the server if we started it."""
         async with self._lock:
             await self._close()
 
-    async def _connected(self) -> Client:
+    async def _connected(self) -> _Link:
         async with self._lock:
-            if self._client is not None and self._holder is not None and not self._holder.done():
-                return self._client
+            if self._link is not None and self._holder is not None and not self._holder.done():
+                return self._link
             await self._close()
             return await self._connect()
 
-    async def _connect(self) -> Client:
-        ready: asyncio.Future[Client] = asyncio.get_running_loop().create_future()
+    async def _connect(self) -> _Link:
+        ready: asyncio.Future[_Link] = asyncio.get_running_loop().create_future()
         self._is_wanted = asyncio.Event()
         self._holder = asyncio.create_task(self._hold(ready), name=f"mcp-{self.name}")
         try:
-            self._client = await asyncio.shield(ready)
+            link = await asyncio.shield(ready)
         except asyncio.CancelledError:
             await self._close()
             raise
         except Exception as error:  # whatever transports and processes may raise
             await self._close()
             raise McpConnectionError(self._why(error), server=self.name, stderr=self._last_words()) from error
-        return self._client
+        self._link = link
+        return link
 
     async def _close(self) -> None:
-        self._client = None
+        self._link = None
         self._is_wanted.set()
         holder, self._holder = self._holder, None
         if holder is not None:
             await asyncio.wait({holder})
 
-    async def _hold(self, ready: asyncio.Future[Client]) -> None:
+    async def _hold(self, ready: asyncio.Future[_Link]) -> None:
         """Keep the connection open until it is not wanted any more; runs in a task of its own.
 
         The deadline is one of the scope around everything, lifted once connected: a scope around the
@@ -136,15 +152,15 @@ class Connection:
                 async with AsyncExitStack() as stack:
                     connecting = asyncio.ensure_future(self._cancel_unless_wanted(scope))
                     stack.callback(connecting.cancel)
-                    client = await self._enter(stack)
+                    link = await self._enter(stack)
                     connecting.cancel()
                     scope.deadline = math.inf
                     if not ready.done():
-                        ready.set_result(client)
+                        ready.set_result(link)
                     await self._is_wanted.wait()
             except Exception as error:  # a transport may raise anything, in groups too
                 if ready.done():
-                    logger.warning("MCP server %s: %s", self.name, self._why(error))
+                    logger.warning("MCP server %s: the connection broke: %s", self.name, _first_cause(error))
                 else:
                     ready.set_exception(_first_cause(error))
         if not ready.done():
@@ -154,10 +170,15 @@ class Connection:
         await self._is_wanted.wait()
         scope.cancel()
 
-    async def _enter(self, stack: AsyncExitStack) -> Client:
+    async def _enter(self, stack: AsyncExitStack) -> _Link:
         config = self.config
+        forgotten = asyncio.Event()
         if config.url is not None:
-            http = httpx2.AsyncClient(headers=dict(config.headers), timeout=HTTP_TIMEOUT)
+            http = httpx2.AsyncClient(
+                headers=dict(config.headers),
+                timeout=HTTP_TIMEOUT,
+                event_hooks={"response": [_noticing(forgotten)]},
+            )
             transport = streamable_http_client(config.url, http_client=await stack.enter_async_context(http))
         else:
             assert config.command is not None, "ServerConfig has one of the two"
@@ -168,7 +189,8 @@ class Connection:
             errors = stack.enter_context(_read_lines(self._take_stderr))
             transport = stdio_client(parameters, errlog=errors)
         info = Implementation(name="smolcall", version=__version__)
-        return await stack.enter_async_context(Client(transport, client_info=info, cache=None))
+        client = await stack.enter_async_context(Client(transport, client_info=info, cache=None))
+        return _Link(client, forgotten)
 
     def _take_stderr(self, line: str) -> None:
         self._stderr.append(line)
@@ -190,6 +212,16 @@ class Connection:
         if isinstance(cause, MCPError) and cause.code == CONNECTION_CLOSED:
             return f"{place} ended before it introduced itself: check its arguments"
         return f"{place} could not be connected to: {type(cause).__name__}: {cause}"
+
+
+def _noticing(forgotten: asyncio.Event) -> Callable[[httpx2.Response], Awaitable[None]]:
+    """A hook for responses: a server that restarted answers 404 to a session it does not know."""
+
+    async def notice(response: httpx2.Response) -> None:
+        if response.status_code == 404 and "mcp-session-id" in response.request.headers:
+            forgotten.set()
+
+    return notice
 
 
 def _first_cause(error: BaseException) -> BaseException:

@@ -12,11 +12,23 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from aiohttp.test_utils import TestServer
+from mcp_types import (
+    AudioContent,
+    BlobResourceContents,
+    CallToolResult,
+    EmbeddedResource,
+    ResourceLink,
+    TextContent,
+    TextResourceContents,
+)
 
 from agent_runtime import ConfigError, DeploymentConfig, SchemaError
 from agent_runtime.testing import calls, scripted_runtime
 from integrations.mcp import McpConnectionError, McpTools, ServerConfig, read_servers
-from integrations.mcp.content import McpToolError
+from integrations.mcp.content import McpToolError, result_value
+
+from .mcp_session_server import SessionServer
 
 FIXTURE = [sys.executable, str(Path(__file__).with_name("mcp_fixture_server.py"))]
 
@@ -306,3 +318,55 @@ async def test_timed_out_call_is_cancelled_at_the_server(fixture_server: McpTool
 
     assert run.tool_results[0].status == "failed"
     assert run.tool_results[1].value >= 1
+
+
+async def test_session_that_a_restarted_server_forgot_is_begun_again() -> None:
+    server = SessionServer()
+
+    async with TestServer(server.app()) as listening:
+        async with McpTools({"sessions": str(listening.make_url("/mcp"))}) as mcp:
+            before = await mcp.tools[0]()
+            server.forget()
+            after = [await mcp.tools[0](), await mcp.tools[0]()]
+
+    assert before == "1"
+    assert after == ["2", "3"]
+    assert server.num_sessions == 1
+
+
+RESULT_BLOCKS = [
+    TextContent(text="words"),
+    AudioContent(data="aGVsbG8=", mime_type="audio/wav"),
+    ResourceLink(name="report", uri="file:///report.txt"),
+    EmbeddedResource(resource=TextResourceContents(uri="file:///a.txt", text="inside")),
+    EmbeddedResource(resource=BlobResourceContents(uri="file:///a.bin", blob="aGVsbG8=")),
+]
+
+
+def test_every_kind_of_content_has_a_text() -> None:
+    text = result_value(CallToolResult(content=RESULT_BLOCKS), None)
+
+    assert text == (
+        "words\n[audio, audio/wav, 6 bytes, not shown]\n[report](file:///report.txt)\ninside\n"
+        "[file:///a.bin, binary, 6 bytes, not shown]"
+    )
+
+
+@pytest.mark.parametrize(
+    ("structured", "schema", "value"),
+    [
+        pytest.param({"result": [1, 2]}, {"properties": {"result": {}}}, [1, 2], id="wrapped"),
+        pytest.param(
+            {"result": 1}, {"properties": {"result": {}, "unit": {}}}, {"result": 1}, id="its own key"
+        ),
+        pytest.param({"result": 1}, None, {"result": 1}, id="no schema"),
+        pytest.param({}, None, {}, id="empty object"),
+    ],
+)
+def test_structured_content_is_the_value(structured: Any, schema: dict[str, Any] | None, value: Any) -> None:
+    assert result_value(CallToolResult(content=[], structured_content=structured), schema) == value
+
+
+def test_failure_without_a_reason_says_so() -> None:
+    with pytest.raises(McpToolError, match="gave no reason"):
+        result_value(CallToolResult(content=[], is_error=True), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import re
 import sys
 from collections.abc import AsyncIterator
@@ -15,6 +16,7 @@ from mcp import Client, MCPError, StdioServerParameters
 from mcp_types import TextContent
 
 from agent_runtime import ConfigError, DeploymentConfig, Reject, SchemaError, ToolHooks, tool
+from agent_runtime.cli import main
 from agent_runtime.tools import Hidden
 from integrations.mcp import McpConnectionError, McpTools, ServerConfig, mcp_server, serve_http
 
@@ -196,3 +198,38 @@ async def http_server(*arguments: str, port: str = "0") -> AsyncIterator[str]:
     finally:
         process.terminate()
         await process.communicate()
+
+
+def test_command_lists_what_a_server_offers(capsys: pytest.CaptureFixture[str]) -> None:
+    status = main(["mcp", "list", sys.executable, *SERVE])
+
+    shown = capsys.readouterr().out
+    assert status == 0
+    assert "weather" in shown
+    assert "city, unit?" in shown
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        pytest.param([], "give a server", id="nothing"),
+        pytest.param(["http://a/mcp", "http://b/mcp"], "one address at a time", id="two addresses"),
+        pytest.param(["no-such-file.json"], "No such file", id="missing file"),
+        pytest.param(["no-such-program"], "there is no program", id="missing program"),
+    ],
+)
+def test_command_that_cannot_be_done_says_why(
+    typed: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["mcp", "list", *typed]) != 0
+    assert says in " ".join(capsys.readouterr().err.split())
+
+
+def test_command_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "mcp" else find_spec(name))
+
+    assert main(["mcp", "list", "anything"]) == 2
+    assert "pip install 'smolcall[mcp]'" in capsys.readouterr().err
