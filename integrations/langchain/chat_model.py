@@ -13,11 +13,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
-from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.callbacks import (
+    AsyncCallbackManagerForLLMRun,
+    BaseRunManager,
+    CallbackManagerForLLMRun,
+)
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.language_models.model_profile import ModelProfile
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import LC_ID_PREFIX, AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.utils import from_env
@@ -322,7 +326,7 @@ class ChatSmolLM3(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[MessagesData]:
-        async with aclosing(self._protocol_events(messages, stop, kwargs)) as events:
+        async with aclosing(self._protocol_events(messages, stop, kwargs, run_manager)) as events:
             async for event in events:
                 yield event
 
@@ -333,15 +337,19 @@ class ChatSmolLM3(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[MessagesData]:
-        yield from iterate_blocking(lambda: self._protocol_events(messages, stop, kwargs))
+        yield from iterate_blocking(lambda: self._protocol_events(messages, stop, kwargs, run_manager))
 
     async def _protocol_events(
-        self, messages: Sequence[BaseMessage], stop: list[str] | None, said: Mapping[str, Any]
+        self,
+        messages: Sequence[BaseMessage],
+        stop: list[str] | None,
+        said: Mapping[str, Any],
+        run_manager: BaseRunManager | None,
     ) -> AsyncGenerator[MessagesData, None]:
         runtime, name = self._runtime_for(said.get("model"))
         ask = self._ask(messages, stop, said)
         writer = ProtocolWriter(ask, name)
-        for event in writer.begin():
+        for event in writer.begin("" if run_manager is None else f"{LC_ID_PREFIX}-{run_manager.run_id}"):
             yield event
         async with aclosing(self._pieces(ask, runtime)) as pieces:
             async for piece in pieces:

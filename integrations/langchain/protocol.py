@@ -41,10 +41,10 @@ class ProtocolWriter:
         self._call_blocks: dict[str, tuple[int, str]] = {}
         """Wire index and arguments so far of every open call."""
 
-    def begin(self) -> Iterator[MessagesData]:
+    def begin(self, message_id: str) -> Iterator[MessagesData]:
         """The event before all others."""
         metadata = {"provider": PROVIDER, "model": self._model_name}
-        yield _event("message-start", role="ai", id="", metadata=metadata)
+        yield _event("message-start", role="ai", id=message_id, metadata=metadata)
 
     def write(self, piece: TurnPiece) -> Iterator[MessagesData]:
         """The events of a piece: none while a call is held back."""

@@ -82,6 +82,22 @@ async def test_an_agent_streams_the_words_of_its_model() -> None:
     assert texts == ["one", " two", " three"]
 
 
+@pytest.mark.filterwarnings("ignore:The v3 streaming protocol on Pregel is experimental")
+def test_an_agents_v3_stream_carries_reports_on_its_blocks() -> None:
+    agent, _ = agent_of(
+        calls(call("transfer", {"recipient": "Anna", "amount": 1.0})), "Done.", checkpointer=None
+    )
+
+    events = [
+        event["params"]["data"][0]
+        for event in agent.stream_events(ASKED, version="v3")
+        if event["method"] == "messages"
+    ]
+
+    finished = [event["content"] for event in events if event["event"] == "content-block-finish"]
+    assert finished[0]["extras"]["arguments"]["recipient"]["value"] == "Anna"
+
+
 def test_what_a_tool_gets_from_the_agent_is_not_shown_to_the_model() -> None:
     @tool
     def remember(what: str, runtime: ToolRuntime) -> str:

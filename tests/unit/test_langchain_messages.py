@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import (
     AIMessage,
@@ -152,6 +152,7 @@ def test_what_is_not_text_is_refused_by_name(message: BaseMessage, words: str) -
     assert caught.value.index == 1
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.text(max_size=8), max_size=4))
 def test_text_is_joined_as_langchain_joins_it(parts: list[str]) -> None:
     message = HumanMessage([{"type": "text", "text": part} for part in parts])

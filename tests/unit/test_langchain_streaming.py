@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.utils.json import parse_partial_json
@@ -157,6 +157,14 @@ async def test_v2_events_tell_tokens_and_the_end() -> None:
     assert kinds[-1] == "on_chat_model_end"
 
 
+def test_v3_events_carry_the_id_of_the_message() -> None:
+    stream = scripted("one two").stream_events("Hello", version="v3")
+
+    first = next(iter(stream))
+
+    assert first["id"] == stream.output.id != ""
+
+
 async def test_v3_projections_stream_words_thoughts_and_calls() -> None:
     turn = Turn(content="So so.", reasoning="Hm.", usage=USAGE)
     stream = await model_of(turn).astream_events("Hello", version="v3")
@@ -239,6 +247,7 @@ def test_a_call_that_may_be_dropped_for_doubt_is_held_until_it_is_made() -> None
     assert whole.tool_calls == whole.invalid_tool_calls == []
 
 
+@settings(max_examples=60, deadline=None)
 @given(
     st.recursive(
         st.none() | st.integers() | st.text(max_size=3),
