@@ -176,6 +176,19 @@ def test_run_goes_on_where_it_stopped_and_asks_nothing_twice(bench: Bench) -> No
     assert len(read_lines(first)) == 3
 
 
+def test_interrupted_run_keeps_its_answers_and_says_how_to_go_on(bench: Bench) -> None:
+    def interrupted(order: TurnOrder) -> Reply:
+        return KeyboardInterrupt() if order.messages[-1].content[-1] == "1" else answer_rightly(order)
+
+    with pytest.raises(KeyboardInterrupt):
+        bench.run("--categories", "simple_python", "--concurrency", "1", reply=interrupted)
+
+    assert "the same command goes on" in bench.stderr.getvalue()
+    summary = bench.run("--categories", "simple_python")
+    assert [order.messages[-1].content[-1] for order in bench.engine.orders] == ["1", "2"]
+    assert summary["simple_python"]["right"] == 3
+
+
 def test_complete_run_loads_no_model(bench: Bench) -> None:
     bench.run()
 
