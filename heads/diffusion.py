@@ -257,11 +257,13 @@ def score_tokens(
     is_end = end_ids >= 0
     # Padding repeats a real one, so that writing back twice writes the same.
     at = torch.where(is_end, end_ids, end_ids.amax(-1, keepdim=True).clamp(min=0))
-    end_scores = logits.gather(1, at)
+    row = torch.arange(at.shape[0], device=at.device)[:, None]
+    end_scores = logits[row, at]  # not gather, whose gradient would hold on to all the logits
     null = end_scores.masked_fill(~is_end, float("-inf")).logsumexp(-1)
     if null_score is not None:
         null = null + null_score.float()
-    logits = logits.scatter(1, at, end_scores - _HANDED_OVER)
-    special = torch.tensor([config.null_token_id, config.mask_token_id], device=logits.device)
-    forbidden = torch.full_like(null, float("-inf"))
-    return logits.index_copy(1, special, torch.stack((null, forbidden), 1))
+    # In place: a second (rows, vocab) would be the largest tensor of a denoise step.
+    logits.scatter_(1, at, end_scores - _HANDED_OVER)
+    logits[:, config.null_token_id] = null
+    logits[:, config.mask_token_id] = float("-inf")
+    return logits

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional
 
 from heads import (
@@ -15,6 +16,7 @@ from heads import (
     HeadBundle,
     HeadConfig,
     HeadConfigError,
+    PromptInputs,
     SlotInputs,
     SlotReading,
     collate_prompts,
@@ -244,6 +246,41 @@ def test_vocabulary_meets_open_positions_only() -> None:
     assert rows.tolist() == [1, 3]
     assert seen == [2]
     assert logits.shape == (2, VOCAB)
+
+
+def test_a_denoise_step_never_waits_for_a_value() -> None:
+    """What a CUDA graph needs: under fake tensors, reading a value back or a shape made of data raises."""
+    head = make_head()
+    ends = tiny_ends()
+    prompt = collate_prompts([prompt_of(PROMPT, head.config)])
+    slots = collate_slots([[slot_of(PROMPT, KEY, (MASK, MASK), head.config)]])
+
+    def step(weights: dict[str, Tensor], *tensors: Tensor) -> Tensor:
+        names = [field.name for field in fields(slots)]
+        its_slots = SlotInputs(**dict(zip(names, tensors[3:], strict=True)))
+        its_prompt = PromptInputs(states=tensors[0], token_ids=tensors[1], is_there=tensors[2])
+
+        def project(rows: Tensor) -> Tensor:
+            return functional.linear(rows, weights["embedding"])
+
+        its_ends = BackboneEnds(
+            embedding=weights["embedding"],
+            norm_weight=weights["norm"],
+            epsilon=ends.epsilon,
+            project=project,
+        )
+        memory = head.read_prompt(its_prompt, its_ends)
+        reading = head(its_slots, memory, its_ends)
+        return head.logits(reading, torch.zeros(3, dtype=torch.long), its_ends)
+
+    given = [getattr(prompt, field.name) for field in fields(prompt)]
+    given += [getattr(slots, field.name) for field in fields(slots)]
+    weights = {"embedding": ends.embedding, "norm": ends.norm_weight}
+    with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        faked = [mode.from_tensor(tensor) for tensor in given]
+        said = step({name: mode.from_tensor(weight) for name, weight in weights.items()}, *faked)
+
+    assert said.shape == (3, VOCAB)
 
 
 def test_mask_and_null_embeddings_are_learned_through_the_backbone() -> None:
