@@ -46,7 +46,7 @@ class FilledCall:
     slots: dict[str, FilledSlot]
     name_logprobs: tuple[float, ...] = ()
     is_cut_short: bool = False
-    """Whether an array could not grow for lack of tokens."""
+    """Whether an array could not grow, or a constant could not be had, for lack of tokens."""
 
     structure_logprobs: tuple[float, ...] = ()
     """Decisions that belong to no value: to leave out what comes last, to end, empty arrays and objects."""

@@ -178,7 +178,7 @@ class CallFrontier:
         self.overflowed: set[str] = set()
         """Paths of the values that were ended by their limit."""
         self.is_cut_short = False
-        """Whether an array could not grow for lack of tokens."""
+        """Whether an array could not grow, or a constant could not be had, for lack of tokens."""
         self._allowed: Allowed | None = None
         self._complete: CallWalker | None = None
         self._limit = max(MAX_READINGS, len(walkers))
@@ -313,7 +313,7 @@ class CallFrontier:
         if slot is None:
             yield _InLiteral(walker, self._literals(walker.candidates)[0])
         elif slot.constants:
-            yield _InConstants(walker, self._trees.tree(slot.constants))
+            yield _InConstants(walker, self._trees.tree(self._fitting_constants(slot, walker)))
         else:
             budget = self._budget(slot, walker)
             yield _InSlot(walker, self._matcher(slot, budget), budget)
@@ -321,6 +321,19 @@ class CallFrontier:
     def _count(self, num_tokens: int) -> None:
         if self._tokens_left is not None:
             self._tokens_left -= num_tokens
+
+    def _fitting_constants(self, slot: Slot, walker: CallWalker) -> tuple[str, ...]:
+        """The constants for which there are tokens enough, at least the shortest."""
+        left = self._tokens_left
+        if left is None:
+            return slot.constants
+        lengths = [self._trees.length(text) for text in slot.constants]
+        most = max(min(lengths), left - self._needs.after_slot(walker))
+        if max(lengths) <= most:
+            return slot.constants
+        self.is_cut_short = True
+        fitting = zip(slot.constants, lengths, strict=True)
+        return tuple(text for text, length in fitting if length <= most)
 
     def _budget(self, slot: Slot, walker: CallWalker) -> int:
         budget = min(slot.budget.limit, self._max_slot_tokens)
