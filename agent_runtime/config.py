@@ -54,8 +54,9 @@ class DeploymentConfig(BaseModel):
     # How values are chosen.
 
     fill: Fill = "autoregressive"
-    """How argument values are written: by the backbone token by token under constraints, or (with a head
-    bundle) by the diffusion head, alone or verified by the backbone."""
+    """How argument values are written. `autoregressive`: by the backbone, token by token under constraints.
+    `verified`: the same call in fewer forwards; it is drafted by copying, and the backbone reads whole
+    drafts. `diffusion` (with a head bundle): by the diffusion head."""
 
     temperature: float = Field(default=0.0, ge=0.0, le=10.0)
     """Randomness of words and argument values. 0 always takes the most probable token."""

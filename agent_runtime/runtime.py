@@ -446,10 +446,10 @@ def check_heads(heads: str | Path | None, deployment: DeploymentConfig) -> None:
             f"heads={str(heads)!r}: this version has no heads to load; leave heads out and use "
             "fill='autoregressive'"
         )
-    if deployment.fill != "autoregressive":
+    if deployment.fill == "diffusion":
         raise ConfigError(
-            f"fill={deployment.fill!r} contradicts heads=None: it needs a head bundle; "
-            "use fill='autoregressive'"
+            "fill='diffusion' contradicts heads=None: it needs a head bundle; use fill='verified' or "
+            "'autoregressive'"
         )
 
 

@@ -48,6 +48,11 @@ def cut_at_blocks(at: int, num_tokens: int, done: int, block_tokens: int) -> tup
     return tuple(after - before for before, after in zip(cuts, cuts[1:], strict=False) if after > before)
 
 
+def cut_to_size(num_tokens: int, most: int) -> tuple[int, ...]:
+    """Sizes of the chunks in which so many tokens are read, where at most so many may stand together."""
+    return tuple(min(most, num_tokens - start) for start in range(0, num_tokens, most))
+
+
 def plan_batch(waiting: Sequence[tuple[int, ...]], rule: BatchRule) -> list[int]:
     """How many of its next chunks each turn reads in this forward.
 

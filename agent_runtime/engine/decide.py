@@ -65,7 +65,7 @@ def decide(
 def decide_another(view: BackboneView, tape: Tape) -> Program[bool]:
     """Whether another call follows the one just written; ends that call on the tape."""
     tape.write((view.call_close,))
-    rows = yield from tape.read()
+    rows = yield from tape.read(is_exact=True)
     logits = rows[-1]
     first = (*view.calls_joint, view.call_open)[0]
     return bool(logits[first] > logits[list(view.ends)].max())

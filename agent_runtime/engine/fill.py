@@ -60,6 +60,10 @@ class FilledCall:
         return math.exp(math.fsum((*self.name_logprobs, *self.structure_logprobs, *per_slot)))
 
 
+NextRow = Callable[[CallFrontier, Tape], Program[Rows]]
+"""Reads what is on the tape and gives the row behind it. verify.py has one that reads ahead."""
+
+
 def fill_autoregressive(
     frontier: CallFrontier,
     tape: Tape,
@@ -67,6 +71,7 @@ def fill_autoregressive(
     sampler: Sampler,
     max_length: int,
     logits: Rows | None = None,
+    next_row: NextRow | None = None,
     on_name: Callable[[str], None] | None = None,
     on_text: Callable[[str], None] | None = None,
     token_log: TokenLog | None = None,
@@ -79,6 +84,7 @@ def fill_autoregressive(
         sampler: chooses among the allowed tokens.
         max_length: tokens on the tape at which to give up: the result is None.
         logits: the row for the next token, where the caller has read everything on the tape.
+        next_row: reads what is on the tape and gives the row behind it; plain reading when left out.
         on_name: told the tool's name as soon as it is decided.
         on_text: told the call's text so far, after that, whenever a token was chosen.
         token_log: told every token.
@@ -102,7 +108,7 @@ def fill_autoregressive(
         if tape.length == max_length:
             return None
         if logits is None or tape.num_pending:
-            logits = (yield from tape.read())[-1]
+            logits = yield from (_row_of_pending if next_row is None else next_row)(frontier, tape)
         allowed = frontier.allowed()
         choice = sampler.choose(logits, allowed.ids, allowed.ending)
         if token_log is not None:
@@ -112,6 +118,11 @@ def fill_autoregressive(
         frontier.advance(choice.token_id)
         tape.write((choice.token_id,))
         ledger.note_slots(frontier)
+
+
+def _row_of_pending(_: CallFrontier, tape: Tape) -> Program[Rows]:
+    rows: Rows = (yield from tape.read(is_exact=True))[-1]
+    return rows
 
 
 @dataclass(slots=True)

@@ -17,9 +17,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..errors import ConfigError
-from .key_values import KeyValueShape, KeyValueSlab
+from .key_values import SLAB_STEP, KeyValueShape, KeyValueSlab
 from .linear import Linear
 from .rotary import RotaryTables, head_size_of
+from .same_rows import fewest_exact_queries
 from .weights import Weights
 
 # On the CPU two matrix products and a softmax beat torch's fused attention, which computes in float32
@@ -28,19 +29,22 @@ from .weights import Weights
 # multiples of this.
 _BFLOAT16_STEP = 32
 
+_FEWEST_ROWS = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """Consecutive tokens of one conversation to be read in one forward, at positions `at`, `at + 1`, ...
 
     The slab must have room for them. `num_wanted` counts the rows, from the end, whose hidden states
-    are wanted.
+    are wanted. The rows of an exact chunk do not depend on which of the tokens stand in it together.
     """
 
     slab: KeyValueSlab
     token_ids: Sequence[int]
     at: int
     num_wanted: int
+    is_exact: bool = False
 
     @property
     def end(self) -> int:
@@ -60,19 +64,32 @@ class _Layer:
 
 
 class _ChunkViews:
-    """What every layer needs of one chunk, cut out of its slab once per forward."""
+    """What every layer needs of one chunk, cut out of its slab once per forward.
 
-    __slots__ = ("keys", "mask", "num_queries", "rows", "values", "written")
+    Attention sums in an order that follows from how many keys it looks at. In an exact chunk that number
+    follows from the position alone: keys up to the end of a step, those that are not yet written masked.
+    """
 
-    def __init__(self, chunk: Chunk, start: int, group: int, num_queries: int) -> None:
+    __slots__ = ("is_exact", "keys", "mask", "num_queries", "rows", "values", "written")
+
+    def __init__(
+        self, chunk: Chunk, start: int, group: int, num_queries: int, fewest_queries: int = 1
+    ) -> None:
         data = chunk.slab.data
-        end = chunk.end
+        end = seen = chunk.end
+        if chunk.is_exact:
+            seen = -(-end // SLAB_STEP) * SLAB_STEP
         self.rows = slice(start, start + len(chunk.token_ids))
         self.written = data[:, :, :, chunk.at : end].unbind(0)
-        self.keys = data[:, 0, :, :end].unbind(0)
-        self.values = data[:, 1, :, :end].unbind(0)
+        self.keys = data[:, 0, :, :seen].unbind(0)
+        self.values = data[:, 1, :, :seen].unbind(0)
         self.num_queries = num_queries
-        self.mask = _causal_mask(num_queries, end, group, data)
+        self.is_exact = chunk.is_exact
+        if chunk.is_exact:
+            rows = max(num_queries, fewest_queries)
+            self.mask: Tensor | None = _stepped_mask(num_queries, end, group, data, rows=rows, seen=seen)
+        else:
+            self.mask = _causal_mask(num_queries, end, group, data)
 
 
 class LeanForward:
@@ -95,6 +112,8 @@ class LeanForward:
         self._matmul_step = {torch.float32: 1, torch.bfloat16: _BFLOAT16_STEP}.get(dtype, 0)
         if device.type != "cpu":
             self._matmul_step = 0
+        self._exact_queries = 1
+        self._exact_step = 1
         self._rotary = RotaryTables(config, length=max_positions, dtype=dtype, device=device)
         self._embedding = weights.tensor("model.embed_tokens.weight")
         self._layers = [
@@ -103,6 +122,11 @@ class LeanForward:
         ]
         self._norm = weights.tensor("model.norm.weight")
         self._head = weights.linear(["model.embed_tokens" if config.tie_word_embeddings else "lm_head"])
+        # Two rows (a query of two heads) take another kernel than more, which only sometimes shows.
+        least = -(-_FEWEST_ROWS // self._group)
+        fewest = fewest_exact_queries(self.try_exact_attention, SLAB_STEP, least=least)
+        if fewest is not None:
+            self._exact_queries, self._exact_step = fewest, SLAB_STEP
 
     @property
     def key_value_shape(self) -> KeyValueShape:
@@ -132,10 +156,11 @@ class LeanForward:
         Returns:
             (wanted rows of all chunks and then padding, hidden), after the last norm.
         """
+        chunks = [piece for chunk in chunks for piece in self._pieces(chunk)]
         hidden, cosines, sines = self._embed(chunks, with_padding)
         views, start = [], 0
         for chunk in chunks:
-            views.append(_ChunkViews(chunk, start, self._group, len(chunk.token_ids)))
+            views.append(self._views(chunk, start, len(chunk.token_ids)))
             start += len(chunk.token_ids)
         last = len(self._layers) - 1
         for number, layer in enumerate(self._layers):
@@ -187,6 +212,35 @@ class LeanForward:
         queries = self._layers[0].query_key_value(rows)[:, : self._num_heads * self._head_size]
         return self._attend_one(queries, view, 0)
 
+    def try_exact_attention(self, num_queries: int, end: int, rows: slice, fewest_queries: int) -> Tensor:
+        """Some rows of made-up queries that end at position `end`, as an exact chunk of their own."""
+        shape = replace(self.key_value_shape, num_layers=1)
+        slab = KeyValueSlab(shape, end)
+        slab.data.copy_(torch.sin(torch.arange(slab.data.numel(), device=self.device)).view_as(slab.data))
+        size = (num_queries, self._num_heads * self._head_size)
+        queries = torch.cos(torch.arange(size[0] * size[1], device=self.device) * 0.7).view(size)
+        first, num_rows = end - num_queries + rows.start, rows.stop - rows.start
+        chunk = Chunk(slab, range(num_rows), first, num_rows, is_exact=True)
+        view = _ChunkViews(chunk, 0, self._group, num_rows, fewest_queries)
+        return self._attend_one(queries[rows].to(self.dtype), view, 0)
+
+    def _pieces(self, chunk: Chunk) -> list[Chunk]:
+        """An exact chunk in pieces that attend to equally many keys; any other as it is."""
+        if not chunk.is_exact or chunk.at // self._exact_step == (chunk.end - 1) // self._exact_step:
+            return [chunk]
+        pieces: list[Chunk] = []
+        at = chunk.at
+        while at < chunk.end:
+            end = min((at // self._exact_step + 1) * self._exact_step, chunk.end)
+            token_ids = chunk.token_ids[at - chunk.at : end - chunk.at]
+            num_wanted = min(len(token_ids), max(0, end - (chunk.end - chunk.num_wanted)))
+            pieces.append(replace(chunk, token_ids=token_ids, at=at, num_wanted=num_wanted))
+            at = end
+        return pieces
+
+    def _views(self, chunk: Chunk, start: int, num_queries: int) -> _ChunkViews:
+        return _ChunkViews(chunk, start, self._group, num_queries, self._exact_queries)
+
     def _feed_forward(self, layer: _Layer, hidden: Tensor) -> Tensor:
         normed = functional.rms_norm(hidden, hidden.shape[-1:], layer.feed_forward_norm, self._epsilon)
         gate, up = layer.gate_up(normed).chunk(2, -1)
@@ -234,12 +288,14 @@ class LeanForward:
     def _attend_one(self, queries: Tensor, view: _ChunkViews, layer: int) -> Tensor:
         """Query heads that share a key head stand as further rows of it, so keys are never repeated."""
         num_queries, kv_heads, group = view.num_queries, self._num_kv_heads, self._group
-        rows = num_queries * group
+        if view.is_exact and view.mask is not None and len(view.mask) > num_queries * group:
+            queries = functional.pad(queries, (0, 0, 0, len(view.mask) // group - num_queries))
+        rows = len(queries) * group
         keys, values = view.keys[layer], view.values[layer]
-        stacked = queries.view(num_queries, kv_heads, group, self._head_size).transpose(0, 1)
+        stacked = queries.view(-1, kv_heads, group, self._head_size).transpose(0, 1)
         stacked = stacked.reshape(kv_heads, rows, self._head_size)
         step = self._matmul_step
-        if step and num_queries % step == 0 and keys.shape[1] % step == 0:
+        if step and not view.is_exact and num_queries % step == 0 and keys.shape[1] % step == 0:
             if view.mask is None:
                 scores = torch.bmm(stacked * self._scale, keys.transpose(1, 2))
             else:
@@ -253,7 +309,7 @@ class LeanForward:
                 attn_mask=view.mask,
                 scale=self._scale,
             )[0]
-        read = read.view(kv_heads, num_queries, group, self._head_size).transpose(0, 1)
+        read = read.view(kv_heads, -1, group, self._head_size).transpose(0, 1)[:num_queries]
         return read.reshape(num_queries, -1)
 
     def _keep_wanted(
@@ -267,7 +323,7 @@ class LeanForward:
             if not chunk.num_wanted:
                 continue
             kept.append(torch.arange(end - chunk.num_wanted, end, device=self.device))
-            view = _ChunkViews(chunk, start, self._group, chunk.num_wanted)
+            view = self._views(chunk, start, chunk.num_wanted)
             view.rows = slice(start, start + chunk.num_wanted)
             views.append(view)
             start += chunk.num_wanted
@@ -303,6 +359,16 @@ def _causal_mask(num_queries: int, end: int, group: int, like: Tensor) -> Tensor
     square = torch.full((num_queries, num_queries), float("-inf"), dtype=like.dtype, device=like.device)
     mask[:, :, end - num_queries :] = square.triu_(1).unsqueeze(1)
     return mask.view(num_queries * group, end)
+
+
+def _stepped_mask(num_queries: int, end: int, group: int, like: Tensor, *, rows: int, seen: int) -> Tensor:
+    """The same for an exact chunk: `rows` queries, the last of no meaning, see the first `seen` positions."""
+    mask = torch.zeros((rows, group, seen), dtype=like.dtype, device=like.device)
+    later = torch.full(
+        (num_queries, seen - end + num_queries), float("-inf"), dtype=like.dtype, device=like.device
+    )
+    mask[:num_queries, :, end - num_queries :] = later.triu_(1).unsqueeze(1)
+    return mask.view(rows * group, seen)
 
 
 def _refuse_unsupported(config: Any) -> None:

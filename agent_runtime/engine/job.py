@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 
 from ..errors import PromptTooLongError
-from .batching import BatchRule, cut_at_blocks
+from .batching import BatchRule, cut_at_blocks, cut_to_size
 from .forward import Chunk
 from .program import Forward, Program, Reading
 
@@ -119,8 +119,10 @@ class Job:
     def chunk_sizes(self) -> tuple[int, ...]:
         """Sizes of the chunks its waiting forward still needs."""
         assert self._forward is not None and self._reader is not None
-        block = self._reader.batch_rule.block_tokens
-        return cut_at_blocks(self._forward.at, len(self._forward.token_ids), self._num_done, block)
+        forward, rule = self._forward, self._reader.batch_rule
+        if forward.is_exact and rule.padded_rows is not None:
+            return cut_to_size(len(forward.token_ids) - self._num_done, max(1, rule.padded_rows))
+        return cut_at_blocks(forward.at, len(forward.token_ids), self._num_done, rule.block_tokens)
 
     def block_name(self) -> tuple[int, tuple[int, ...]] | None:
         """Names the shareable block it reads next, if any: two jobs need not compute the same one."""
@@ -137,7 +139,15 @@ class Job:
         for size in sizes:
             stop = start + size
             num_wanted = min(size, max(0, stop - wanted_from))
-            made.append(Chunk(sequence.slab, forward.token_ids[start:stop], forward.at + start, num_wanted))
+            made.append(
+                Chunk(
+                    sequence.slab,
+                    forward.token_ids[start:stop],
+                    forward.at + start,
+                    num_wanted,
+                    is_exact=forward.is_exact,
+                )
+            )
             start = stop
         return made
 
@@ -189,6 +199,8 @@ class Job:
     def _begin_forward(self, forward: Forward) -> None:
         assert self._sequence is not None
         self._sequence.step_back(forward.at)
+        if forward.is_exact:
+            self._sequence.stop_sharing()
         self._sequence.reserve(forward.at + len(forward.token_ids))
         self._forward = forward
         self._num_done = self._num_cached = 0

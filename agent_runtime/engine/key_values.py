@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+SLAB_STEP = 64
+"""Slabs have room for a multiple of this many positions."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyValueShape:
@@ -54,7 +57,10 @@ class KeyValueSlab:
 
     def _allocate(self, capacity: int) -> Tensor:
         shape = self._shape
-        return torch.empty(
+        # Whole steps, and zeros: exact attention looks at the rest of a step too, with no weight, and no
+        # weight times what memory happened to hold may still be NaN.
+        capacity = -(-capacity // SLAB_STEP) * SLAB_STEP
+        return torch.zeros(
             (shape.num_layers, 2, shape.num_heads, capacity, shape.head_size),
             dtype=shape.dtype,
             device=shape.device,

@@ -22,11 +22,16 @@ class Forward:
 
     Whatever this turn had read at `at` or later is dropped first, so a program steps back by giving a
     smaller `at`. `num_logits` next-token rows are wanted, counted from the end (0: none).
+
+    The rows of an exact forward do not depend on which tokens were read together: one forward over many
+    tokens gives each the bits that forwards over one token each would give. It costs a little, and what it
+    reads is not shared with other turns.
     """
 
     token_ids: Sequence[int]
     at: int
     num_logits: int = 1
+    is_exact: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,33 @@ def find_batch_rule(
     return BatchRule(block_tokens=block_tokens, max_rows=block_tokens, padded_rows=0)
 
 
+def fewest_exact_queries(
+    attention: Callable[[int, int, slice, int], Tensor], step: int, *, least: int = 1
+) -> int | None:
+    """How few queries may stand together in an exact chunk, so that each comes out as in any other number.
+
+    Fewer are padded. None: no number will do, and every query is computed by itself.
+
+    Args:
+        attention: gives some rows of so many queries before a position, padded to the fewest.
+        step: exact chunks end at multiples of this, at the latest.
+        least: the fewest to try.
+    """
+    few = [
+        slice(start, start + count) for count in (1, 2, 3, 5, 8, 16, 24, 48) for start in {0, step - count}
+    ]
+    with torch.inference_mode(), using_threads(1):
+        for fewest in (least, 2 * least, 4 * least):
+            if all(
+                torch.equal(attention(step, end, rows, fewest), together[rows])
+                for end in (step, 8 * step)
+                for together in (attention(step, end, slice(0, step), fewest),)
+                for rows in few
+            ):
+                return fewest
+    return None
+
+
 def keeps_bits_with_any_threads(functions: Sequence[Callable[[], Tensor]], num_threads: int) -> bool:
     """Whether these give the same bits on one thread as on all."""
     if num_threads == 1:

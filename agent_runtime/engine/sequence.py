@@ -94,6 +94,10 @@ class BackboneSequence:
         else:
             self._advance(block)
 
+    def stop_sharing(self) -> None:
+        """From here on nothing is shared: what comes is not read as a prompt is."""
+        self._fresh = None
+
     def _advance(self, block: CachedBlock[Tensor]) -> None:
         self._fresh = block
         self._num_fresh += self._cache.block_tokens

@@ -60,6 +60,7 @@ class TurnStarter:
             max_calls=deployment.max_parallel_calls,
             max_tokens=min(deployment.max_tokens, backbone.max_positions - len(prompt.ids)),
             max_slot_tokens=min(deployment.max_slot_tokens, deployment.max_tokens),
+            is_verified=deployment.fill == "verified",
             sampling=Sampling(
                 temperature=deployment.temperature, top_p=deployment.top_p, seed=deployment.seed
             ),

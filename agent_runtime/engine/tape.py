@@ -55,13 +55,16 @@ class Tape:
         """Append tokens; they are read by the next `read`."""
         self._pending.extend(token_ids)
 
-    def read(self, num_logits: int = 1, *, ahead: Sequence[int] = ()) -> Program[Rows]:
+    def read(
+        self, num_logits: int = 1, *, ahead: Sequence[int] = (), is_exact: bool = False
+    ) -> Program[Rows]:
         """The last `num_logits` rows of next-token logits of all that is pending, in one forward or none.
 
         Args:
             num_logits: rows that are wanted.
             ahead: tokens that may come next, read in the same forward if there is one. They are not
                 written; their rows are kept.
+            is_exact: whether the rows must be the same whatever is read together.
         """
         token_ids, self._pending = self._pending, []
         num_known = _num_common(token_ids, self._ahead)
@@ -72,7 +75,8 @@ class Tape:
             self._read_length += num_known
             return known
         num_wanted = min(num_logits, len(rest))
-        reading = yield Forward([*rest, *ahead], self._read_length + num_known, num_wanted + len(ahead))
+        at = self._read_length + num_known
+        reading = yield Forward([*rest, *ahead], at, num_wanted + len(ahead), is_exact=is_exact)
         self._read_length += len(token_ids)
         self.num_forwards += 1
         self.num_cached += reading.cached_tokens

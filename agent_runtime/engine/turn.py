@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 from ..errors import AgentRuntimeError, ToolChoiceError
@@ -37,11 +37,14 @@ from ..scaffold.walker import CallWalker
 from ..turn_engine import ToolChoice
 from .decide import call_opening, decide, decide_another
 from .decode import Decoded, WordStream, decode_text
-from .fill import FilledCall, fill_autoregressive
+from .draft import Drafter
+from .draft_copies import CopySource
+from .fill import FilledCall, NextRow, fill_autoregressive
 from .program import Program
 from .sampling import Sampler, Sampling
 from .tape import Rows, Tape
 from .token_log import TokenLog
+from .verify import VerifiedReader
 from .view import BackboneView
 
 Emit = Callable[[TurnEvent], None]
@@ -84,6 +87,7 @@ class TurnRequest:
         max_calls: calls a turn may make.
         max_tokens: tokens the turn may write. A call that does not fit is not made.
         max_slot_tokens: tokens one argument value may take; a longer one is ended there.
+        is_verified: whether calls are drafted and read ahead: the same calls in fewer forwards.
         sampling: how tokens are chosen. Whether to call is never drawn: it is the more probable.
         stop: texts that end the words where they appear.
         is_thinking: whether the turn begins with a thought (the prompt must have been rendered for it).
@@ -103,6 +107,7 @@ class TurnRequest:
     max_calls: int = 8
     max_tokens: int = 1024
     max_slot_tokens: int = DEFAULT_MAX_SLOT_TOKENS
+    is_verified: bool = False
     sampling: Sampling = Sampling()
     stop: tuple[str, ...] = ()
     is_thinking: bool = False
@@ -305,6 +310,7 @@ class _TurnWriter:
                     sampler=self._sampler,
                     max_length=self._max_length,
                     logits=logits,
+                    next_row=self._row_reader(),
                     on_name=partial(self._begin_call, call_id),
                     on_text=_ArgumentsStream(call_id, self._emit),
                     token_log=token_log,
@@ -337,6 +343,20 @@ class _TurnWriter:
         log = TokenLog(self._view, self._request.top_logprobs)
         log.note_forced((call_opening(self._view) if opening is None else opening)[1:])
         return log
+
+    def _row_reader(self) -> NextRow | None:
+        """How the rows of the next call are read; None is one by one."""
+        if not self._request.is_verified:
+            return None
+        may_follow = self._request.is_parallel and len(self._calls) + 1 < self._request.max_calls
+        drafter = Drafter(
+            self._view, self._copy_source, closing=(self._view.call_close,) if may_follow else ()
+        )
+        return VerifiedReader(drafter, tokens_left=lambda: self._max_length - self._tape.length).next_row
+
+    @cached_property
+    def _copy_source(self) -> CopySource:
+        return CopySource.of(self._view.vocabulary, self._request.prompt_ids, self._request.messages)
 
     def _begin_call(self, call_id: str, name: str) -> None:
         self._emit(CallStarted(call_id=call_id, name=name))

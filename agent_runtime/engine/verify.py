@@ -33,8 +33,15 @@ class VerifiedReader:
     def next_row(self, frontier: CallFrontier, tape: Tape) -> Program[Rows]:
         """The row behind everything on the tape; the frontier stands there too."""
         if tape.is_foreseen:
-            return (yield from tape.read())[-1]
+            rows = yield from tape.read(is_exact=True)
+            return _last(rows)
         draft = self._drafter.draft(frontier, self._tokens_left())
-        row = (yield from tape.read(ahead=draft.token_ids))[-1]
-        self._drafter.learn(draft, row, tape.ahead_rows)
-        return row
+        rows = yield from tape.read(ahead=draft.token_ids, is_exact=True)
+        self._drafter.learn(draft, _last(rows), tape.ahead_rows)
+        return _last(rows)
+
+
+def _last(rows: Rows) -> Rows:
+    """The last of some rows."""
+    row: Rows = rows[-1]
+    return row

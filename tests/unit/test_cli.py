@@ -154,7 +154,7 @@ def test_doctor_reports_and_says_so_in_its_status(folder: str, capsys: pytest.Ca
     assert main(["doctor", "--model", folder, "--no-load"]) == 0
     assert "ready" in capsys.readouterr().out
 
-    assert main(["doctor", "--model", folder, "--no-load", "--json", "--fill", "verified"]) == 1
+    assert main(["doctor", "--model", folder, "--no-load", "--json", "--fill", "diffusion"]) == 1
     assert json.loads(capsys.readouterr().out)["is_well"] is False
 
 

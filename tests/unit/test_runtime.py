@@ -348,7 +348,7 @@ def test_runtime_closes_in_plain_code_too() -> None:
         asyncio.run(runtime.respond("Hi"))
 
 
-@pytest.mark.parametrize("fill", ["diffusion", "verified"])
+@pytest.mark.parametrize("fill", ["diffusion"])
 def test_fill_that_needs_heads_says_so(fill: Any) -> None:
     with pytest.raises(ConfigError, match=f"fill='{fill}' contradicts heads=None"):
         AgentRuntime.load("folder", deployment=DeploymentConfig(fill=fill))
