@@ -15,13 +15,13 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import currency_bot
 import knowledge_bot
 import weather_bot
 from bots.frankfurter import CURRENCY_OF, Conversion
-from bots.open_meteo import Weather
+from bots.open_meteo import MAX_DAYS, Weather
 from bots.terminal import Bot, Context, Talk, card, run_bot
 from bots.wikipedia import Article
 from pydantic import BaseModel, Field
@@ -39,13 +39,15 @@ class Trip(BaseModel):
     """What somebody wishes for."""
 
     city: str
-    days: int = Field(ge=1, le=16)
-    amount: float = Field(gt=0)
+    days: int
+    amount: float
     currency: str
 
 
 @tool
-def plan_trip(city: str, days: int, amount: float, currency: Currency) -> Trip:
+def plan_trip(
+    city: str, days: Annotated[int, Field(ge=1, le=MAX_DAYS)], amount: float, currency: Currency
+) -> Trip:
     """Plan a trip to a city.
 
     Args:
