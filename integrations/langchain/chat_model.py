@@ -26,7 +26,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from langchain_core.runnables import Runnable
 from langchain_core.utils import from_env
 from langchain_protocol.protocol import MessagesData
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from agent_runtime import AgentRuntime, DeploymentConfig, embedded_model_folder
 
@@ -53,7 +53,8 @@ class ChatSmolLM3(BaseChatModel):
     Keywords of a call (`invoke(..., temperature=0.5, model="folder")`, or `bind`) win over the fields.
 
     Raises:
-        ValidationError: a field that does not exist, or a value that cannot be.
+        ValidationError: a field that does not exist, or a value of a wrong type.
+        ConfigError: a value that cannot be, or two that contradict each other.
     """
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, use_attribute_docstrings=True)
@@ -147,6 +148,14 @@ class ChatSmolLM3(BaseChatModel):
         if isinstance(value, (str, Path)):
             return DeploymentConfig.from_yaml(value)
         return DeploymentConfig(**value) if isinstance(value, Mapping) else value
+
+    @model_validator(mode="after")
+    def _check_settings(self) -> Self:
+        """Refuse now what every call would refuse."""
+        settings = {name: value for name in SETTINGS if (value := getattr(self, name)) is not None}
+        if settings:
+            DeploymentConfig(**{**self._deployment.model_dump(), **settings})
+        return self
 
     # What it is.
 

@@ -74,6 +74,20 @@ def test_a_misspelt_field_is_refused() -> None:
         ChatSmolLM3(temprature=0.5)
 
 
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        pytest.param({"temperature": -1.0}, "temperature", id="range"),
+        pytest.param(
+            {"think": True, "max_tokens": 9}, "think_budget_tokens=512 contradicts", id="contradiction"
+        ),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused_when_it_is_made(fields: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        ChatSmolLM3(**fields)
+
+
 def test_without_the_extra_the_import_says_what_to_install() -> None:
     script = (
         "import importlib.util as u; find = u.find_spec\n"

@@ -18,7 +18,7 @@ import pytest
 from agent_runtime import Turn
 from agent_runtime.testing import call, calls, scripted_runtime
 from agent_runtime.turn_engine import TurnOrder
-from integrations.langchain import ChatSmolLM3, argument_report
+from integrations.langchain import AskBackMiddleware, ChatSmolLM3, argument_report
 
 
 def get_weather(city: str, days: int = 1) -> None:
@@ -189,9 +189,64 @@ def test_the_question_of_the_readme_is_answered_with_evidence() -> None:
     assert days is not None and days.text == "5"
 
 
+# Asking instead of guessing.
+
+
+def transfer(recipient: str, amount: float) -> None:
+    """Transfer money to someone.
+
+    Args:
+        recipient: Who gets it.
+        amount: How much.
+    """
+
+
+def set_alarm(time: str) -> None:
+    """Set an alarm.
+
+    Args:
+        time: Time of day.
+    """
+
+
+COMPLETE = [
+    ("What's the weather in Oslo for 5 days?", get_weather),
+    ("What's the weather in Paris?", get_weather),
+    ("Transfer 20 euros to Anna.", transfer),
+    ("Send 50 euros to Tom.", transfer),
+    ("Set an alarm for 7:30.", set_alarm),
+    ("Wake me at 6:15.", set_alarm),
+]
+LACKING = [
+    ("What's the weather like?", get_weather),
+    ("How is the weather?", get_weather),
+    ("Transfer some money to Anna.", transfer),
+    ("Transfer 20 euros.", transfer),
+    ("Set an alarm.", set_alarm),
+    ("Wake me early.", set_alarm),
+]
+
+
+def asks_back(question: str, offered: Callable[..., None]) -> bool:
+    message = ChatSmolLM3().bind_tools([offered], tool_choice="any").invoke(question)
+    return any(AskBackMiddleware(0.5).doubtful_calls(message))
+
+
+def test_questions_that_lack_a_value_are_asked_back_about_more_than_complete_ones() -> None:
+    lacking = [question for question, offered in LACKING if asks_back(question, offered)]
+    complete = [question for question, offered in COMPLETE if asks_back(question, offered)]
+
+    assert len(lacking) >= len(LACKING) / 2, lacking
+    assert len(complete) <= len(COMPLETE) / 3, complete
+
+
 if __name__ == "__main__":
     import sys
 
     for control in CONTROLS:
         verdict = [is_right(model, control) for model in (ChatSmolLM3(), toy())]
         sys.stdout.write(f"{verdict[0]!s:6} {verdict[1]!s:6} {control.kind:22} {control.question}\n")
+    for lacks, questions in ((False, COMPLETE), (True, LACKING)):
+        for question, offered in questions:
+            answer = "asks" if asks_back(question, offered) else "runs"
+            sys.stdout.write(f"{answer:13} {'lacks a value' if lacks else 'complete':22} {question}\n")
