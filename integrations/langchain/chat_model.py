@@ -262,7 +262,9 @@ class ChatSmolLM3(BaseChatModel):
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
     def _ask(self, messages: Sequence[BaseMessage], stop: list[str] | None, said: Mapping[str, Any]) -> Ask:
-        return read_ask(messages, stop=stop, defaults=self._defaults(), said=said)
+        # Calls that may be dropped for doubt are not streamed while they are written: the ask has to know.
+        defaults = {"abstain_below": self._deployment.abstain_below, **self._defaults()}
+        return read_ask(messages, stop=stop, defaults=defaults, said=said)
 
     def _pieces(self, ask: Ask, runtime: AgentRuntime) -> AsyncGenerator[TurnPiece, None]:
         return turn_pieces(runtime, ask, max_retries=self.max_retries)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -216,7 +217,11 @@ class CallStream:
 
     def _ready(self, call: ToolCall) -> list[CallPiece]:
         assert self._open is not None
-        shown = [] if self._is_shown else [self._piece(starts=True), self._piece(text=self._open.text)]
+        # A fill that settles all values at once tells no pieces.
+        text = self._open.text or json.dumps(call.arguments, ensure_ascii=False)
+        shown = [] if self._is_shown else [self._piece(starts=True)]
+        if not self._is_shown or not self._open.text:
+            shown.append(self._piece(text=text))
         shown.append(self._piece(ready=call))
         self._names.add(call.name)
         self._close()

@@ -21,6 +21,7 @@ from agent_runtime import (
     ArgumentsDelta,
     CallReady,
     CallStarted,
+    DeploymentConfig,
     ReasoningDelta,
     TextDelta,
     Turn,
@@ -136,8 +137,11 @@ async def test_every_way_to_ask_gives_the_same_message(turn: Turn, output_versio
     assert isinstance(chunks[-1], AIMessageChunk) and chunks[-1].chunk_position == "last"
 
 
-def test_arguments_are_streamed_as_they_settle() -> None:
-    chunks = list(ChatSmolLM3().bind_tools([get_weather], tool_choice="any").stream(QUESTION))
+@pytest.mark.parametrize("fill", ["autoregressive", "verified"])
+def test_arguments_are_streamed_as_they_settle(fill: str) -> None:
+    model = ChatSmolLM3(deployment={"fill": fill})
+
+    chunks = list(model.bind_tools([get_weather], tool_choice="any").stream(QUESTION))
 
     parts = [part for chunk in chunks if isinstance(chunk, AIMessageChunk) for part in chunk.tool_call_chunks]
     assert (parts[0]["name"], parts[0]["args"], parts[0]["index"]) == ("get_weather", "", 0)
@@ -232,6 +236,16 @@ def _repeating(*, abstained: bool = False) -> ToldEngine:
     return ToldEngine(Turn(content="", tool_calls=made, stop_reason="tool_calls"), *told)
 
 
+def test_a_call_that_is_told_only_when_it_is_ready_is_streamed_whole() -> None:
+    made = replace(call("get_weather", {"city": "Zürich"}), id="1")
+    told = (CallStarted(call_id="1", name="get_weather"), CallReady(call=made))
+    engine = ToldEngine(Turn(content="", tool_calls=(made,), stop_reason="tool_calls"), *told)
+
+    whole = added(ChatSmolLM3(runtime=AgentRuntime(engine)).bind_tools([get_weather]).stream(QUESTION))
+
+    assert [made["args"] for made in whole.tool_calls] == [{"city": "Zürich"}]
+
+
 def test_a_call_that_may_be_a_repeat_is_held_until_it_is_none() -> None:
     whole = added(ChatSmolLM3(runtime=AgentRuntime(_repeating())).bind_tools(TOOLS).stream(QUESTION))
 
@@ -239,8 +253,13 @@ def test_a_call_that_may_be_a_repeat_is_held_until_it_is_none() -> None:
     assert whole.invalid_tool_calls == []
 
 
-def test_a_call_that_may_be_dropped_for_doubt_is_held_until_it_is_made() -> None:
-    model = ChatSmolLM3(runtime=AgentRuntime(_repeating(abstained=True)), abstain_below=0.9)
+@pytest.mark.parametrize("where", ["field", "deployment"])
+def test_a_call_that_may_be_dropped_for_doubt_is_held_until_it_is_made(where: str) -> None:
+    engine, doubt = _repeating(abstained=True), DeploymentConfig(abstain_below=0.9)
+    if where == "field":
+        model = ChatSmolLM3(runtime=AgentRuntime(engine), abstain_below=0.9)
+    else:
+        model = ChatSmolLM3(runtime=AgentRuntime(engine, doubt))
 
     whole = added(model.bind_tools(TOOLS).stream(QUESTION))
 
