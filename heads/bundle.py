@@ -132,9 +132,11 @@ class HeadBundle(nn.Module):
             notes: Markdown for the model card: data, recipe, figures.
 
         Raises:
-            HeadBundleError: a weight is not finite, or the folder cannot be written.
+            HeadBundleError: a weight is not finite, the folder holds something else (a backbone, say), or it
+                cannot be written.
         """
         target = Path(folder).expanduser()
+        _refuse_foreign(target)
         weights = {
             name: tensor.detach().to(device="cpu", dtype=dtype or tensor.dtype).contiguous().clone()
             for name, tensor in self.state_dict().items()
@@ -229,6 +231,23 @@ class HeadBundle(nn.Module):
                 part=_WEIGHTS,
             )
         self.load_state_dict(dict(weights), assign=True)
+
+
+def _refuse_foreign(target: Path) -> None:
+    """A backbone's folder has a config.json too, and must not lose it."""
+    path = target / _CONFIG
+    if not path.is_file():
+        return
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return  # damaged: nothing is lost
+    if isinstance(found, dict) and found.get("format") != _FORMAT:
+        raise HeadBundleError(
+            f"its {_CONFIG} is not that of heads (model_type {found.get('model_type')!r}): save into a "
+            "folder of its own",
+            source=target,
+        )
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:

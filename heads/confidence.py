@@ -1,7 +1,8 @@
 """How likely a slot's value is to be right: features of how it was filled, to a probability.
 
-The first guess is the probability that typed decoding gave the value; what is learned corrects it, and a
-temperature fitted on held-out data (calibration.py) makes it honest.
+The first guess is the probability that typed decoding gave the value; what is learned from how it was filled,
+and from the backbone's state before it, corrects that. A temperature fitted on held-out data (calibration.py)
+makes it honest.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from torch.nn import functional
 
 from .config import HeadConfig
 from .errors import HeadConfigError
+from .layers import unit
 
 _LEAST = 1e-6
 
@@ -76,6 +78,7 @@ class ConfidenceHead(nn.Module):
         width = config.confidence.width
         self.config = config
         self.features_in = nn.Linear(NUM_SLOT_FEATURES, width)
+        self.anchor_in = nn.Linear(len(config.taps) * config.backbone.hidden_size, width, bias=False)
         self.kind_embedding = nn.Embedding(len(config.slot_kinds), width)
         self.inner = nn.Linear(width, width)
         self.output = nn.Linear(width, 1)
@@ -83,10 +86,23 @@ class ConfidenceHead(nn.Module):
         nn.init.zeros_(self.output.bias)
         nn.init.normal_(self.kind_embedding.weight, std=0.02)
 
-    def forward(self, features: SlotFeatures, kinds: Tensor) -> Tensor:
-        """Log-odds (slots,); untrained, those of the value's probability under typed decoding."""
+    def forward(self, features: SlotFeatures, anchors: Tensor, kinds: Tensor) -> Tensor:
+        """Log-odds; untrained, those of the value's probability under typed decoding.
+
+        Args:
+            features: how the slots were filled.
+            anchors: states after the token before each slot, (slots, taps, hidden).
+            kinds: (slots,).
+
+        Returns:
+            (slots,).
+        """
         dtype = self.features_in.weight.dtype
-        x = functional.silu(self.features_in(features.stacked().to(dtype)) + self.kind_embedding(kinds))
+        x = functional.silu(
+            self.features_in(features.stacked().to(dtype))
+            + self.anchor_in(unit(anchors).flatten(-2).to(dtype))
+            + self.kind_embedding(kinds)
+        )
         learned: Tensor = self.output(functional.silu(self.inner(x)))[..., 0].float()
         return log_odds(features.log_probability.float().exp()) + learned
 

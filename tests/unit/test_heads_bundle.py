@@ -262,6 +262,23 @@ def test_a_weight_that_is_not_finite_is_never_saved(tmp_path: Path) -> None:
     assert not (tmp_path / "bundle").exists()
 
 
+def test_a_backbones_folder_is_not_written_over(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "smollm3"}')
+
+    with pytest.raises(HeadBundleError, match="a folder of its own"):
+        make_bundle().save_pretrained(tmp_path)
+
+    assert (tmp_path / "config.json").read_text() == '{"model_type": "smollm3"}'
+
+
+def test_a_damaged_bundle_can_be_saved_anew(folder: Path) -> None:
+    (folder / "config.json").write_text("{")
+
+    make_bundle().save_pretrained(folder)
+
+    assert HeadBundle.from_pretrained(folder).config == tiny_config()
+
+
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 

@@ -23,6 +23,7 @@ from heads import (
     collate_slots,
     open_rows,
     open_share,
+    read_taps,
     revised,
     score_tokens,
 )
@@ -81,6 +82,20 @@ def test_untrained_head_equals_the_backbone_on_what_it_has_read(num_known: int) 
     expected = backbone_logits((*PROMPT, *KEY, *known))
     torch.testing.assert_close(said[TOKENS], expected[TOKENS], rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(said[NULL], expected[list(END_IDS)].logsumexp(0), rtol=1e-5, atol=1e-5)
+
+
+def test_taps_are_outputs_of_layers_before_any_norm() -> None:
+    model = tiny_backbone()
+    ids = torch.tensor([PROMPT])
+    num_hooks = len(model.model.layers[0]._forward_hooks)
+
+    taps = read_taps(model, (0, 1, 3), input_ids=ids, use_cache=False)
+
+    assert len(model.model.layers[0]._forward_hooks) == num_hooks
+    assert torch.equal(taps[:, :, 0], model.model.embed_tokens(ids))
+    read = model.model(input_ids=ids, output_hidden_states=True, use_cache=False).hidden_states
+    assert torch.equal(taps[:, :, 1], read[1])
+    assert torch.equal(model.model.norm(taps[:, :, 2]), read[3])
 
 
 def test_untrained_distribution_is_the_backbones_with_its_ends_as_one() -> None:

@@ -102,9 +102,21 @@ def test_untrained_confidence_is_the_probability_of_the_value() -> None:
     assert head is not None
     probability = torch.tensor([0.02, 0.5, 0.97])
 
-    said = head(features(log_probability=probability.log()), torch.zeros(3, dtype=torch.long))
+    said = head(features(log_probability=probability.log()), anchors(3), torch.zeros(3, dtype=torch.long))
 
     torch.testing.assert_close(Temperature().probability(said), probability, rtol=1e-4, atol=1e-5)
+
+
+def test_confidence_reads_the_state_before_the_slot_and_its_kind() -> None:
+    head = make_bundle().confidence
+    assert head is not None
+    shaken(head)
+    kinds = torch.zeros(4, dtype=torch.long)
+
+    usual = head(features(), anchors(4), kinds)
+
+    assert not torch.allclose(usual, head(features(), anchors(4, seed=1), kinds))
+    assert not torch.allclose(usual, head(features(), anchors(4), kinds + 1))
 
 
 @pytest.mark.parametrize("name", list(SlotFeatures.__dataclass_fields__))
@@ -114,11 +126,11 @@ def test_every_feature_has_an_effect_on_confidence(name: str) -> None:
     shaken(head)
     kinds = torch.zeros(4, dtype=torch.long)
 
-    usual = head(features(), kinds)
-    changed = head(features(**{name: torch.full((4,), -1.7)}), kinds)
+    usual = head(features(), anchors(4), kinds)
+    changed = head(features(**{name: torch.full((4,), -1.7)}), anchors(4), kinds)
 
     assert name == "num_tokens" or name == "num_choices" or not torch.allclose(usual, changed)
-    counted = head(features(**{name: torch.full((4,), 3.0)}), kinds)
+    counted = head(features(**{name: torch.full((4,), 3.0)}), anchors(4), kinds)
     assert not torch.allclose(usual, counted)
 
 
@@ -131,10 +143,10 @@ def test_confidence_learns_that_spans_are_right_more_often() -> None:
     optimizer = torch.optim.AdamW(head.parameters(), lr=2e-2)
     for _ in range(80):
         optimizer.zero_grad()
-        confidence_loss(head(given, kinds), agrees).backward()
+        confidence_loss(head(given, anchors(200), kinds), agrees).backward()
         optimizer.step()
 
-    said = head(given, kinds).sigmoid().detach()
+    said = head(given, anchors(200), kinds).sigmoid().detach()
     assert float(said[agrees == 1].min()) > 0.9 and float(said[agrees == 0].max()) < 0.1
 
 
@@ -143,7 +155,7 @@ def test_certain_and_impossible_values_stay_finite() -> None:
     head = make_bundle().confidence
     assert head is not None
     extreme = features(log_probability=torch.tensor([0.0, -1e9]), num_tokens=torch.tensor([0.0, 1e6]))
-    assert head(extreme, torch.zeros(2, dtype=torch.long)).isfinite().all()
+    assert head(extreme, anchors(2), torch.zeros(2, dtype=torch.long)).isfinite().all()
 
 
 def drawn_outcomes(*, temperature: float, bias: float, count: int = 20_000) -> tuple[Tensor, Tensor]:
