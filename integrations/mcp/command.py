@@ -13,6 +13,8 @@ import argparse
 import asyncio
 import importlib.util
 import os
+import signal
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
     from .client import McpTools
 
-DONE = 0
+DONE, INTERRUPTED = 0, 130
 
 
 class McpCommand:
@@ -84,6 +86,9 @@ async def _serve(arguments: argparse.Namespace, context: CommandContext) -> None
 
     tools = read_tools(arguments.tools)
     if arguments.http is None:
+        if sys.stdin.isatty():  # somebody wonders why nothing happens
+            _end_on_interrupt()
+            context.progress.print("waiting for an MCP client on standard input; Ctrl-C ends, --http listens")
         await serve_stdio(tools, deployment=context.deployment)
     else:
         await serve_http(
@@ -93,6 +98,14 @@ async def _serve(arguments: argparse.Namespace, context: CommandContext) -> None
             api_key=arguments.api_key,
             deployment=context.deployment,
         )
+
+
+def _end_on_interrupt() -> None:
+    """Let Ctrl-C end the program: reading from a terminal, the SDK waits for a line that will not come."""
+    try:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, os._exit, INTERRUPTED)
+    except NotImplementedError:  # Windows
+        pass
 
 
 async def _list(arguments: argparse.Namespace, context: CommandContext) -> None:

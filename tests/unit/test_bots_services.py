@@ -12,6 +12,7 @@ from bots.open_meteo import OpenMeteo
 from bots.stand_in import StandIn
 from bots.usgs import KEPT_FOR_S, Usgs
 from bots.wikipedia import BASE_URL, Wikipedia
+from hypothesis import given, strategies
 
 from agent_runtime import ConfigError
 
@@ -117,6 +118,16 @@ async def test_money_is_converted(stand_in: StandIn) -> None:
 )
 def test_currency_is_understood_as_people_say_it(text: str, code: str) -> None:
     assert currency_code(text) == code
+
+
+@given(strategies.text(max_size=12))
+def test_any_text_is_a_code_of_three_letters_or_refused(text: str) -> None:
+    try:
+        code = currency_code(text)
+    except ApiError as error:
+        assert "is no currency" in str(error)
+    else:
+        assert len(code) == 3 and code.isascii() and code.isupper()
 
 
 @pytest.mark.parametrize("text", ["Oslo", "", "EURO!", "12.", "€€€€"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import unicodedata
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -14,6 +15,7 @@ import trip_planner
 import weather_bot
 from bots.stand_in import StandIn
 from bots.terminal import Bot, Talk, plain, with_known
+from hypothesis import example, given, strategies
 from rich.console import Console
 
 from agent_runtime import AgentRuntime, EvidenceSpan, SlotDetail, ToolCall, Turn
@@ -303,5 +305,10 @@ async def test_value_from_the_conversation_looks_different_from_a_guess() -> Non
     assert "\x1b[33m7" in shown(colourful)
 
 
-def test_text_of_others_cannot_steer_the_terminal() -> None:
-    assert plain("a\x1b[2Jb\u202ec\nd") == "a�[2Jb�c\nd"
+@given(strategies.text())
+@example("a\x1b[2Jb\u202ec\nd")
+def test_text_of_others_cannot_steer_the_terminal(text: str) -> None:
+    shown = plain(text)
+
+    assert all(letter == "\n" or unicodedata.category(letter)[0] != "C" for letter in shown)
+    assert len(shown) == len(text)

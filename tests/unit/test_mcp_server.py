@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
+import pexpect
 import pytest
 from mcp import Client, MCPError, StdioServerParameters
 from mcp_types import TextContent
@@ -233,3 +234,14 @@ def test_command_says_what_to_install(
 
     assert main(["mcp", "list", "anything"]) == 2
     assert "pip install 'smolcall[mcp]'" in capsys.readouterr().err
+
+
+def test_server_that_was_started_by_hand_says_what_it_waits_for_and_can_be_ended() -> None:
+    child = pexpect.spawn(sys.executable, list(SERVE), cwd=str(ROOT), encoding="utf-8", timeout=30)
+
+    child.expect_exact("waiting for an MCP client")
+    child.sendintr()
+    child.expect(pexpect.EOF)
+    child.close()
+
+    assert child.exitstatus == 130
