@@ -21,6 +21,9 @@ from .pattern import LAST_CODE_POINT, Choice, Node, Repeat, Sequence, parse_patt
 _WALKS = 8
 _LONGEST_WALK = 400
 
+# What may be missing of the last character, when a token ended in the midst of it or of its escape.
+_HALVES = (b"", b"\\", b"u0020", b"\x80", b"\x80\x80", b"\x80\x80\x80", b"\xa0\x80", b"\x90\x80\x80")
+
 
 class _Bytes:
     """A tokenizer whose tokens are bytes."""
@@ -70,11 +73,12 @@ def _is_end(matcher: LLMatcher, tail: bytes) -> bool:
 def _guessed(schema: str, begun: bytes) -> Iterator[bytes]:
     """Ends of a string that a pattern suggests: its shortest match, or what is left of that."""
     known = json.loads(schema)
-    quote = b"" if begun else b'"'
     for part in (known, *known.get("allOf", ())):
         word = _shortest_match(part["pattern"]) if "pattern" in part else ""
         for start in range(len(word)):
-            yield quote + json.dumps(word[start:], ensure_ascii=False).encode()[1:]
+            rest = json.dumps(word[start:], ensure_ascii=False).encode()[1:]
+            for opening in _HALVES if begun else (b'"',):
+                yield opening + rest
 
 
 @lru_cache(maxsize=1024)

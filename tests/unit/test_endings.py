@@ -106,6 +106,17 @@ def test_a_key_is_made_to_match_its_pattern(begun: bytes) -> None:
     judge_for(channels).validate(json.loads(begun + tail))
 
 
+@pytest.mark.parametrize("begun", [b"", b"a.", b"a.f", b"a\\", "日".encode()[:2], "😀".encode()[:1], b"\xe0"])
+def test_a_text_that_breaks_off_in_a_character_is_made_to_match_its_pattern(begun: bytes) -> None:
+    files = {"type": "object", "additionalProperties": {"type": "string", "pattern": "^.*\\.fmu$"}}
+    text = b'{"x": "' + begun
+
+    tail = Endings(grammar_of(files).schema).after(text)
+
+    assert tail is not None and len(tail) < 12
+    judge_for(files).validate(json.loads(text + tail))
+
+
 def test_text_that_no_value_begins_with_has_no_end() -> None:
     assert Endings(LISTS.schema).after(b'{"a') is None
 
