@@ -225,6 +225,14 @@ def test_unique_objects_are_kept_apart_by_a_required_value() -> None:
     assert other_kind.slot is not None and other_kind.slot.earlier_items == ()
 
 
+def test_the_empty_text_is_unique_once() -> None:
+    walker = started(members(x=ArrayShape(items=StringShape(max_length=0), is_unique=True)))
+
+    write(walker, '", "arguments": {"x": ["', "")
+
+    assert list(walker.options) == ['"]}}\n']
+
+
 def test_items_that_cannot_be_kept_apart_come_one_at_most() -> None:
     walker = started(members(x=ArrayShape(items=ArrayShape(items=INTEGER), is_unique=True)))
 
