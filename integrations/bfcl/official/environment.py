@@ -40,8 +40,8 @@ class OfficialProgram:
                 f"--venv {self.folder} is no virtual environment: give an empty or a new folder"
             )
         venv.create(self.folder, with_pip=True)
-        self._pip("--no-deps", PACKAGE)
         self._pip("-r", str(_HERE / "requirements.txt"))
+        self._pip("--no-deps", PACKAGE)  # last: that it is there says that the rest is too
         return True
 
     @property
