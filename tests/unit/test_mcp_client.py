@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import pytest_asyncio
 from aiohttp.test_utils import TestServer
@@ -209,6 +210,29 @@ async def test_server_that_does_not_start_says_why(command: list[str], says: str
     with pytest.raises(McpConnectionError, match=says):
         async with McpTools({"broken": command}):
             pass
+
+
+async def test_one_server_that_fails_leaves_none_of_the_others_behind() -> None:
+    before = {child.pid for child in psutil.Process().children()}
+
+    with pytest.raises(McpConnectionError, match="'bad'"):
+        async with McpTools({"good": FIXTURE, "bad": ["no-such-program-anywhere"], "other": FIXTURE}):
+            pass
+
+    assert {child.pid for child in psutil.Process().children()} <= before
+
+
+async def test_cancelled_connecting_leaves_no_process_behind() -> None:
+    before = {child.pid for child in psutil.Process().children()}
+    silent = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+    opening = asyncio.ensure_future(McpTools({"silent": silent}).refresh())
+    await asyncio.wait({opening}, timeout=0.3)
+
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+
+    assert {child.pid for child in psutil.Process().children()} <= before
 
 
 async def test_silent_server_is_given_up() -> None:
