@@ -129,9 +129,7 @@ class AskBackMiddleware(AgentMiddleware[Any, Any, Any]):
             return None
         asked = AskBack(type="ask_back", question=self.question(doubtful), calls=doubtful, problem=None)
         while True:
-            answer = interrupt(
-                asked, response_schema=cast(Any, AskBackAnswer)
-            )  # langgraph takes any type form
+            answer = interrupt(asked, response_schema=cast(Any, AskBackAnswer))
             if isinstance(answer, str):
                 answer = Answer(type="answer", message=answer)
             if answer["type"] == "approve":

@@ -81,7 +81,11 @@ class Ask:
 
 
 def read_ask(
-    messages: Sequence[BaseMessage], *, stop: Sequence[str] | None, defaults: Mapping[str, Any], said: Any
+    messages: Sequence[BaseMessage],
+    *,
+    stop: str | Sequence[str] | None,
+    defaults: Mapping[str, Any],
+    said: Any,
 ) -> Ask:
     """Read one call.
 
@@ -106,11 +110,15 @@ def read_ask(
         tool_choice=read_tool_choice(wanted.get("tool_choice"), [tool.name for tool in tools]),
         is_parallel=_may_be_parallel(wanted),
         reply=_read_response_format(wanted.get("response_format"), tools),
-        stop=tuple(defaults.get("stop") or () if stop is None else stop),
+        stop=_read_stop(defaults.get("stop") if stop is None else stop),
         top_logprobs=(wanted.get("top_logprobs") or 0) if has_logprobs else None,
         deadline_s=wanted.get("timeout"),
         settings={name: wanted[name] for name in SETTINGS if wanted.get(name) is not None},
     )
+
+
+def _read_stop(stop: str | Sequence[str] | None) -> tuple[str, ...]:
+    return (stop,) if isinstance(stop, str) else tuple(stop or ())
 
 
 def _may_be_parallel(wanted: Mapping[str, Any]) -> bool:

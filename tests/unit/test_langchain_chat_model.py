@@ -157,8 +157,9 @@ def test_stop_of_a_call_wins_over_the_models() -> None:
     model, engine = scripted("Hi", stop=["a"])
 
     model.invoke("Hello", stop=["b"])
+    model.invoke("Hello", stop="END")
 
-    assert engine.orders[0].stop == ("b",)
+    assert [order.stop for order in engine.orders] == [("b",), ("END",)]
 
 
 def test_an_unknown_keyword_is_refused_and_the_right_one_named() -> None:
