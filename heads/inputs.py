@@ -159,9 +159,13 @@ def shifted_states(anchor: Tensor, states: Tensor | None, num_positions: int) ->
 
 
 def collate_slots(
-    calls: Sequence[Sequence[SlotReading]], *, num_slots: int = 0, num_positions: int = 0
+    calls: Sequence[Sequence[SlotReading]],
+    *,
+    num_slots: int = 0,
+    num_positions: int = 0,
+    num_ends: int = 0,
 ) -> SlotInputs:
-    """Slots of several calls as one batch, padded to the most slots and positions (or to a graph's bucket).
+    """Slots of several calls as one batch, padded to the largest (or further, to a graph's bucket).
 
     Raises:
         ValueError: nothing to put together, a slot without positions or without ends.
@@ -171,7 +175,7 @@ def collate_slots(
         raise ValueError("every slot needs at least one position and one token that may follow it")
     num_slots = max(num_slots, *(len(call) for call in calls), 1)
     num_positions = max(num_positions, *(len(reading.draft) for reading in readings), 1)
-    num_ends = max(len(reading.end_ids) for reading in readings)
+    num_ends = max(num_ends, *(len(reading.end_ids) for reading in readings), 1)
     like = readings[0].anchor
     shape = (len(calls), num_slots, num_positions)
     long = {"dtype": torch.long, "device": like.device}
@@ -216,6 +220,7 @@ def collate_messages(
     first_scores: Sequence[Tensor],
     *,
     num_slots: int = 0,
+    length: int = 0,
 ) -> MessageInputs:
     """The tokens of each prompt that may be copied, behind its first token, which stands for none of them.
 
@@ -224,13 +229,14 @@ def collate_messages(
         copyable: rising indices of prompt tokens that are content of messages.
         first_scores: log-probability of each *prompt token* as a slot's first, (slots, tokens) per prompt.
         num_slots: pad to at least so many slots.
+        length: pad to at least so many tokens, the first included.
 
     Raises:
         ValueError: the first token is said to be copyable: it stands for "not in the text".
     """
     if any(0 in indices for indices in copyable):
         raise ValueError("token 0 of a prompt stands for 'not in the text' and cannot be copied")
-    length = 1 + max(len(indices) for indices in copyable)
+    length = max(length, *(1 + len(indices) for indices in copyable), 1)
     num_slots = max(num_slots, *(len(scores) for scores in first_scores), 1)
     states, token_ids, where, is_copyable, scores = [], [], [], [], []
     for (read, ids), indices, firsts in zip(prompts, copyable, first_scores, strict=True):

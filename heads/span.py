@@ -27,6 +27,7 @@ class SpanScores:
 
     start: Tensor  # (batch, slots, length), -inf where nothing may be copied
     last: Tensor  # (batch, slots, length): of the last token that is in the span
+    num_tokens: Tensor  # (batch, slots, max_span_tokens): of spans of 1, 2, ... tokens
     absent: Tensor  # (batch, slots): log-odds that the value does not stand in the text
     where: Tensor  # (batch, length): prompt token of each column
     is_copyable: Tensor  # (batch, length)
@@ -77,10 +78,11 @@ class SpanHead(nn.Module):
         self.start_key = nn.Linear(width, width, bias=False)
         self.last_query = nn.Linear(2 * width, width)
         self.last_key = nn.Linear(width, width, bias=False)
+        self.num_tokens_out = nn.Linear(width, sizes.max_span_tokens)
         self.absent_in = nn.Linear(3 * width, width)
         self.absent_out = nn.Linear(width, 1)
         self.first_weight = nn.Parameter(torch.ones(()))
-        for zeroed in (self.start_query, self.last_query, self.absent_out):
+        for zeroed in (self.start_query, self.last_query, self.num_tokens_out, self.absent_out):
             nn.init.zeros_(zeroed.weight)
             nn.init.zeros_(zeroed.bias)
         nn.init.normal_(self.kind_embedding.weight, std=0.02)
@@ -107,6 +109,7 @@ class SpanHead(nn.Module):
         return SpanScores(
             start=start,
             last=last.float().masked_fill(cannot, _NEVER),
+            num_tokens=self.num_tokens_out(slot).float(),
             absent=absent.masked_fill(nothing_there, float("inf")),
             where=messages.where,
             is_copyable=messages.is_copyable,
@@ -132,16 +135,16 @@ class SpanHead(nn.Module):
         return normed
 
 
-def span_log_probabilities(scores: SpanScores, max_span_tokens: int) -> Tensor:
+def span_log_probabilities(scores: SpanScores) -> Tensor:
     """Log-probability of every span that starts at a column and has 1, 2, ... tokens, given there is one.
 
     A span lies within one run of neighbouring copyable tokens, so never across two messages.
 
     Returns:
-        (batch, slots, length, max_span_tokens); -inf where no such span exists, all of it where nothing does.
+        (batch, slots, length, most tokens); -inf where no such span exists, all of it where nothing does.
     """
     length = scores.start.shape[-1]
-    size = min(max_span_tokens, length)
+    size = min(scores.num_tokens.shape[-1], length)
     last = functional.pad(scores.last, (0, size - 1), value=_NEVER).unfold(-1, size, 1)
     is_run = scores.is_copyable & functional.pad(
         (scores.where[:, 1:] - scores.where[:, :-1] == 1) & scores.is_copyable[:, :-1], (1, 0)
@@ -150,7 +153,7 @@ def span_log_probabilities(scores: SpanScores, max_span_tokens: int) -> Tensor:
     goes_on = functional.pad(is_run[:, 1:], (0, size)).unfold(-1, size, 1)[:, :length]
     is_whole = functional.pad(goes_on[..., : size - 1].long().cumprod(-1).bool(), (1, 0), value=True)
     is_span = is_whole & scores.is_copyable[..., None]
-    joint = scores.start[..., None] + last
+    joint = scores.start[..., None] + last + scores.num_tokens[..., None, :size]
     joint = joint.masked_fill(~is_span[:, None], _NEVER)
     flat = joint.flatten(-2)
     total = flat.logsumexp(-1, keepdim=True)
@@ -158,9 +161,9 @@ def span_log_probabilities(scores: SpanScores, max_span_tokens: int) -> Tensor:
     return normed.view_as(joint)
 
 
-def best_spans(scores: SpanScores, *, max_span_tokens: int, k: int = 1) -> SpanProposals:
+def best_spans(scores: SpanScores, *, k: int = 1) -> SpanProposals:
     """The `k` most probable answers for every slot, "not in the text" being one of them."""
-    joint = span_log_probabilities(scores, max_span_tokens)
+    joint = span_log_probabilities(scores)
     size = joint.shape[-1]
     is_present = functional.logsigmoid(-scores.absent)[..., None]
     is_absent = functional.logsigmoid(scores.absent)[..., None]

@@ -60,6 +60,9 @@ class LossWeights(BaseModel):
     span_absent: float = Field(default=0.2, ge=0.0)
     """Within it: whether the value stands in the text."""
 
+    span_whole: float = Field(default=0.5, ge=0.0)
+    """Within it: cross-entropy of the right span among all spans, which is what decoding chooses among."""
+
     span_smoothing: float = Field(default=0.05, ge=0.0, lt=1.0)
     """Share of a span label that is spread over the tokens that may be copied."""
 
@@ -202,6 +205,21 @@ def span_loss(
         + weights.span_soft * _mean(soft.mean(0), has_span)
         + weights.span_absent * _mean(existence, is_judged)
     )
+
+
+def whole_span_loss(log_probabilities: Tensor, labels: SpanLabels) -> Tensor:
+    """The right span among all there are; absent, unknown and too long ones have no part.
+
+    Args:
+        log_probabilities: of `span_log_probabilities`, (rows, length, most tokens).
+        labels: (rows,) each.
+    """
+    most = log_probabilities.shape[-1]
+    num_tokens = labels.end - labels.start
+    is_judged = labels.is_known & ~labels.is_absent & (num_tokens <= most)
+    column = (labels.start * most + num_tokens - 1).clamp(min=0, max=log_probabilities[0].numel() - 1)
+    finite = log_probabilities.clamp(min=torch.finfo(log_probabilities.dtype).min)
+    return _mean(-finite.flatten(1).gather(1, column[:, None])[:, 0], is_judged)
 
 
 def presence_loss(log_odds: Tensor, is_given: Tensor) -> Tensor:

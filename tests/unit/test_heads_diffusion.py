@@ -131,7 +131,7 @@ def test_padding_changes_nothing() -> None:
     long = slot_of(PROMPT, OTHER_KEY, (MASK,) * 5, head.config)
     alone = scores(head, collate_slots([[short]]))
     prompts = collate_prompts([prompt_of(PROMPT, head.config), prompt_of((*PROMPT, 40, 41), head.config)])
-    slots = collate_slots([[short], [long, short]], num_slots=4, num_positions=8)
+    slots = collate_slots([[short], [long, short]], num_slots=4, num_positions=8, num_ends=5)
     ends = tiny_ends()
 
     with torch.no_grad():

@@ -20,6 +20,7 @@ from training.losses import (
     presence_loss,
     span_loss,
     token_loss,
+    whole_span_loss,
 )
 
 VOCAB, NULL, MASK = 40, 38, 39
@@ -308,6 +309,25 @@ def test_a_batch_without_any_span_still_teaches_absence() -> None:
     assert (gradient(loss, absent) < 0).all()
 
 
+def test_whole_span_loss_raises_the_right_span_alone() -> None:
+    scores = drawn(3, 7, 3).requires_grad_()  # (rows, length, tokens)
+    log_probabilities = scores.flatten(1).log_softmax(-1).view_as(scores)
+
+    found = gradient(whole_span_loss(log_probabilities, SPANS), scores)
+
+    assert [tuple(at) for at in (found < 0).nonzero().tolist()] == [(0, 2, 1), (1, 1, 0)]
+    assert (found[2] == 0).all()
+
+
+def test_spans_too_long_to_be_proposed_have_no_part_in_the_whole_span_loss() -> None:
+    scores = drawn(3, 7, 1).requires_grad_()
+    log_probabilities = scores.flatten(1).log_softmax(-1).view_as(scores)
+
+    found = gradient(whole_span_loss(log_probabilities, SPANS), scores)
+
+    assert (found[0] == 0).all() and (found[1] != 0).any()
+
+
 def test_presence_length_and_confidence_losses_have_gradients_that_point_right() -> None:
     odds = drawn(6).requires_grad_()
     is_true = torch.tensor([1, 0, 1, 0, 1, 0])
@@ -330,7 +350,7 @@ def test_every_weight_of_the_losses_has_an_effect() -> None:
         copied = distillation_loss(scores, teacher, torch.arange(4), weights=weights)
         return torch.stack((tokens, copied, span_loss(*spans, COPYABLE, SPANS, weights=weights)))
 
-    by_recipe = {"distillation", "span", "presence", "length"}
+    by_recipe = {"distillation", "span", "span_whole", "presence", "length"}
     usual = everything(LossWeights())
     for name, value in LossWeights().model_dump().items():
         if name in by_recipe:

@@ -20,6 +20,7 @@ from heads import (
     collate_messages,
     collate_slots,
     read_taps,
+    revised,
     span_iou,
     span_log_probabilities,
 )
@@ -33,7 +34,7 @@ from tests.tiny_heads import (
     tiny_config,
     tiny_ends,
 )
-from training.losses import LossWeights, SpanLabels, span_loss
+from training.losses import LossWeights, SpanLabels, span_loss, whole_span_loss
 
 PROMPT = (0, 50, 11, 12, 13, 51, 14, 15, 52)
 COPYABLE = (2, 3, 4, 6, 7)  # two messages, [2, 5) and [6, 8)
@@ -57,7 +58,7 @@ def messages_of(
     return collate_messages([prompt_of(prompt, config)], [copyable], [scores])
 
 
-def drawn_scores(seed: int, where: list[int], *, num_slots: int = 2) -> SpanScores:
+def drawn_scores(seed: int, where: list[int], *, longest: int = 8, num_slots: int = 2) -> SpanScores:
     generator = torch.Generator().manual_seed(seed)
     is_copyable = torch.tensor([[index > 0 for index in where]])
     shape = (1, num_slots, len(where))
@@ -65,9 +66,13 @@ def drawn_scores(seed: int, where: list[int], *, num_slots: int = 2) -> SpanScor
         torch.randn(shape, generator=generator).masked_fill(~is_copyable[:, None], float("-inf"))
         for _ in range(2)
     )
-    absent = torch.randn(1, num_slots, generator=generator) - 2.0
     return SpanScores(
-        start=start, last=last, absent=absent, where=torch.tensor([where]), is_copyable=is_copyable
+        start=start,
+        last=last,
+        num_tokens=torch.randn((1, num_slots, longest), generator=generator),
+        absent=torch.randn(1, num_slots, generator=generator) - 2.0,
+        where=torch.tensor([where]),
+        is_copyable=is_copyable,
     )
 
 
@@ -81,7 +86,7 @@ WHERES = st.lists(st.integers(1, 30), min_size=1, max_size=12, unique=True).map(
 def test_spans_are_whole_forward_and_within_one_message(
     seed: int, where: list[int], longest: int, k: int
 ) -> None:
-    proposals = best_spans(drawn_scores(seed, where), max_span_tokens=longest, k=k)
+    proposals = best_spans(drawn_scores(seed, where, longest=longest), k=k)
 
     for slot in range(2):
         found = set()
@@ -105,7 +110,7 @@ def test_spans_are_whole_forward_and_within_one_message(
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 10_000), where=WHERES, longest=st.integers(1, 20))
 def test_best_span_is_that_of_trying_all(seed: int, where: list[int], longest: int) -> None:
-    scores = drawn_scores(seed, where, num_slots=1)
+    scores = drawn_scores(seed, where, longest=longest, num_slots=1)
     runs = [
         (a, b)
         for a in range(1, len(where))
@@ -113,9 +118,12 @@ def test_best_span_is_that_of_trying_all(seed: int, where: list[int], longest: i
         if where[b] - where[a] == b - a
     ]
 
-    joint = span_log_probabilities(scores, longest)[0, 0]
+    joint = span_log_probabilities(scores)[0, 0]
 
-    raw = {(a, b): float(scores.start[0, 0, a] + scores.last[0, 0, b]) for a, b in runs}
+    raw = {
+        (a, b): float(scores.start[0, 0, a] + scores.last[0, 0, b] + scores.num_tokens[0, 0, b - a])
+        for a, b in runs
+    }
     total = torch.tensor(list(raw.values())).logsumexp(0)
     assert joint.exp().sum() == pytest.approx(1.0, abs=1e-4)
     for (a, b), score in raw.items():
@@ -125,7 +133,7 @@ def test_best_span_is_that_of_trying_all(seed: int, where: list[int], longest: i
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 10_000), where=WHERES)
 def test_probabilities_of_all_answers_sum_to_one(seed: int, where: list[int]) -> None:
-    proposals = best_spans(drawn_scores(seed, where), max_span_tokens=8, k=10_000)
+    proposals = best_spans(drawn_scores(seed, where), k=10_000)
 
     torch.testing.assert_close(proposals.probability.sum(-1), torch.ones(1, 2), rtol=0, atol=1e-4)
 
@@ -151,11 +159,11 @@ def test_a_label_comes_back_as_the_span_it_was_made_of(a: int, n: int) -> None:
         SpanScores(
             start=-100 * start_scores.grad[None].masked_fill(~is_copyable, float("inf")),
             last=-100 * last_scores.grad[None].masked_fill(~is_copyable, float("inf")),
+            num_tokens=torch.zeros(1, 1, length),
             absent=-100 * absent.grad[None],
             where=torch.tensor([where]),
             is_copyable=is_copyable,
-        ),
-        max_span_tokens=length,
+        )
     )
     found = (int(proposals.start[0, 0, 0]), int(proposals.end[0, 0, 0]))
     assert found == (start, end)
@@ -188,7 +196,7 @@ def test_untrained_head_starts_where_the_backbone_would_begin() -> None:
         scores = make_head(config)(slots, messages_of(config, firsts), tiny_ends())
 
     assert int(scores.start[0, 0].argmax()) == 4  # the column of prompt token 6
-    assert int(best_spans(scores, max_span_tokens=4, k=2).start[0, 0].max()) == 6
+    assert int(best_spans(scores, k=2).start[0, 0].max()) == 6
 
 
 def test_only_message_tokens_are_pointed_at_and_padding_changes_nothing() -> None:
@@ -203,6 +211,7 @@ def test_only_message_tokens_are_pointed_at_and_padding_changes_nothing() -> Non
         [COPYABLE, (*COPYABLE, 9, 10, 11)],
         [torch.full((1, len(PROMPT)), -5.0), torch.full((1, len(longer)), -5.0)],
         num_slots=3,
+        length=16,
     )
 
     with torch.no_grad():
@@ -236,7 +245,7 @@ def test_without_message_tokens_the_answer_is_not_in_the_text() -> None:
 
     with torch.no_grad():
         scores = make_head(config)(slots, messages_of(config, copyable=()), tiny_ends())
-    best = best_spans(scores, max_span_tokens=4, k=3)
+    best = best_spans(scores, k=3)
 
     assert best.start.flatten().tolist() == best.end.flatten().tolist() == [0] * best.start.numel()
     assert float(best.probability[0, 0, 0]) == 1.0
@@ -250,6 +259,8 @@ def test_the_first_token_of_a_prompt_cannot_be_copied() -> None:
 def test_head_learns_spans_and_absence_in_few_steps() -> None:
     """The slot's key says which of two marked words is meant; a third key means neither."""
     config = tiny_config()
+    assert config.span is not None
+    config = revised(config, span=revised(config.span, dropout=0.0))
     head = make_head(config).train()
     ends = tiny_ends()
     generator = torch.Generator().manual_seed(3)
@@ -281,21 +292,23 @@ def test_head_learns_spans_and_absence_in_few_steps() -> None:
         rows = torch.arange(step * 32, step * 32 + 32) % 340
         scores = scored(rows)
         known = torch.ones(32, dtype=torch.bool)
-        optimizer.zero_grad()
-        span_loss(
+        labels = SpanLabels(start=start[rows], end=end[rows], is_known=known)
+        loss = span_loss(
             scores.start[:, 0],
             scores.last[:, 0],
             scores.absent[:, 0],
             scores.is_copyable,
-            SpanLabels(start=start[rows], end=end[rows], is_known=known),
+            labels,
             weights=LossWeights(),
-        ).backward()
+        ) + whole_span_loss(span_log_probabilities(scores)[:, 0], labels)
+        optimizer.zero_grad()
+        loss.backward()
         optimizer.step()
 
     head.eval()
     unseen = torch.arange(340, size)
     with torch.no_grad():
-        best = best_spans(scored(unseen), max_span_tokens=6)
+        best = best_spans(scored(unseen))
     is_right = (best.start[:, 0, 0] == start[unseen]) & (best.end[:, 0, 0] == end[unseen])
     assert float(is_right.float().mean()) >= 0.9
 
