@@ -10,6 +10,7 @@ are continued verbatim, and choices are taken that lead to the next slot soon.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -28,6 +29,9 @@ Row = NDArray[np.float32]
 
 MAX_DRAFT_TOKENS = 56
 """Tokens of one draft. With what is certain, most drafts then fit one block of rows."""
+
+_MOST_BLIND = 2
+"""Drafts that may guess without any reason that one value ends."""
 
 
 @dataclass(slots=True)
@@ -62,6 +66,7 @@ class Drafter:
         self._source = source
         self._closing = tuple(closing)
         self._likely: dict[Hashable, int] = {}
+        self._num_blind: Counter[str] = Counter()
 
     def draft(self, frontier: CallFrontier, max_tokens: int) -> Draft:
         """A guess of what follows, at most `max_tokens` tokens of it.
@@ -72,6 +77,7 @@ class Drafter:
         """
         frontier, max_tokens = frontier.copy(), min(max_tokens, MAX_DRAFT_TOKENS)
         draft = Draft()
+        num_useful = 0
         plan = _Plan()
         while True:
             draft.token_ids += frontier.take_forced(max_tokens - len(draft.token_ids))
@@ -80,10 +86,18 @@ class Drafter:
             if frontier.completed is not None or len(draft.token_ids) >= max_tokens:
                 break
             place, allowed = frontier.place, frontier.allowed()
+            if place not in self._likely:
+                num_useful = len(draft.token_ids)
             token_id = self._guess(frontier, place, allowed, plan)
             draft.decisions.append(_Decision(len(draft.token_ids), place, allowed))
             draft.token_ids.append(token_id)
             frontier.advance(token_id)
+        if plan.blind_path is not None:
+            # Behind a blind guess only rows of places that were never read are worth their cost, unless
+            # the guess is that the value ends, and that was not wrong too often.
+            self._num_blind[plan.blind_path] += 1
+            if self._num_blind[plan.blind_path] > _MOST_BLIND:
+                max_tokens = min(max_tokens, num_useful)
         del draft.token_ids[max(0, max_tokens) :]
         return draft
 
@@ -111,6 +125,7 @@ class Drafter:
                 plan.path, plan.token_ids = slot.path, self._planned(slot, begun, plan)
             if len(begun) < len(plan.token_ids) and is_allowed(plan.token_ids[len(begun)], allowed):
                 return plan.token_ids[len(begun)]
+            plan.blind_path = plan.blind_path or slot.path
             if not len(allowed.ending):
                 frontier.end_soon()
                 allowed = frontier.allowed()
@@ -118,11 +133,9 @@ class Drafter:
 
     def _planned(self, slot: Slot, begun: tuple[int, ...], plan: _Plan) -> tuple[int, ...]:
         """The tokens a value may have that begins like this; as begun where nothing is known."""
-        try:
-            text = self._view.bytes_of(begun).decode()
-        except UnicodeDecodeError:  # in the midst of a character
-            return begun
-        value = self._value(slot, text, plan)
+        raw = self._view.bytes_of(begun)
+        text = raw.decode(errors="ignore")
+        value = self._value(slot, text, raw[len(text.encode()) :], plan)
         if value is None or not value.startswith(text):
             return begun
         whole = self._view.encode(value)
@@ -130,8 +143,8 @@ class Drafter:
             return whole
         return (*begun, *self._view.encode(value[len(text) :]))
 
-    def _value(self, slot: Slot, begun: str, plan: _Plan) -> str | None:
-        """A raw text the slot may hold that begins like this."""
+    def _value(self, slot: Slot, begun: str, partial: bytes, plan: _Plan) -> str | None:
+        """A raw text the slot may hold that begins like this, and goes on with a part of a character."""
         source = self._source
         if slot.constants:
             fitting = [text for text in slot.constants if text.startswith(begun)]
@@ -140,11 +153,11 @@ class Drafter:
             number = begun.removeprefix(" ")
             copied = source.continued_number(number) if number else plan.unused(source.numbers())
             return None if copied is None else (" " if slot.leading_space else "") + copied
-        if not begun:
+        if not begun and not partial:
             copied = plan.unused(source.strings())
         else:
             try:
-                copied = source.continued(json.loads(f'"{begun}"'))
+                copied = source.continued(json.loads(f'"{begun}"'), partial)
             except ValueError:  # in the midst of an escape
                 return None
         return None if copied is None else string_body(copied)
@@ -156,6 +169,7 @@ class _Plan:
 
     path: str | None = None
     token_ids: tuple[int, ...] = ()
+    blind_path: str | None = None
     used: set[str] = field(default_factory=set)
 
     def unused(self, values: Iterator[str]) -> str | None:

@@ -20,6 +20,8 @@ _QUOTES = {'"': '"', "'": "'", "`": "`", "\u201c": "\u201d", "\u2018": "\u2019",
 _LONGEST_QUOTE = 240
 _TRAILING = ".,;:!?)]}>\"'`\u201d\u2019\u00bb"
 _JOINING = frozenset("of the and de la le du da del di von van der al el for & - /".split())
+_CLAUSE_END = re.compile(r"[.,;:!?)]+(?=\s|$)|\n")
+_LONGEST_CLAUSE = 120
 _WORD = re.compile(r"[^\s]+")
 _NUMBER_END = re.compile(r"[\d]*(?:\.\d+)?(?:[eE][-+]?\d+)?")
 _NUMBER = re.compile(r"(?<![\w.,-])-?\d+(?:\.\d+)?(?![\w-])")
@@ -52,13 +54,19 @@ class CopySource:
         question = "\n".join(message.content for message in messages[last:] if message.role != "assistant")
         return cls(b"".join(parts).decode(errors="replace"), question=question)
 
-    def continued(self, begun: str) -> str | None:
-        """The whole value that a string beginning like this may be, where the prompt holds one."""
+    def continued(self, begun: str, partial: bytes = b"") -> str | None:
+        """The whole value that a string beginning like this may be, where the prompt holds one.
+
+        Args:
+            begun: the characters so far.
+            partial: the first bytes of the next one.
+        """
         if not begun.strip():
             return None
         for start in self._occurrences(begun):
-            end = self._span_end(start, start + len(begun))
-            return self._text[start:end]
+            at = start + len(begun)
+            if self._text[at : at + 1].encode().startswith(partial):
+                return self._text[start : self._span_end(start, at + bool(partial))]
         return None
 
     def continued_number(self, begun: str) -> str | None:
@@ -103,27 +111,37 @@ class CopySource:
         yield from inside
 
     def _span_end(self, start: int, at: int) -> int:
+        """Where a span that begins at `start` and goes on to `at` ends."""
         text = self._text
         quote = _QUOTES.get(text[start - 1]) if start else None
-        if quote is not None:
+        if quote is not None and not text[max(0, start - 2)].isalnum():
             end = text.find(quote, at, at + _LONGEST_QUOTE)
             if end >= 0 and "\n" not in text[at:end]:
                 return end
-        end, goes_on = self._word_end(at)
-        if not text[start].isupper():
+        end = self._name_end(start)
+        if at <= end:
             return end
-        while goes_on and end < len(text) and text[end] == " ":
+        # What goes on behind a word or a name is a phrase: to the next mark, which is not far.
+        mark = _CLAUSE_END.search(text, at, at + _LONGEST_CLAUSE)
+        return mark.start() if mark is not None and mark.start() > at else self._word_end(at)[0]
+
+    def _name_end(self, start: int) -> int:
+        """The end of the word here; of the name, where one begins."""
+        text = self._text
+        end, goes_on = self._word_end(start)
+        if not text[start : start + 1].isupper():
+            return end
+        while goes_on and text[end : end + 1] == " ":
             following = _WORD.match(text, end + 1)
             if following is None:
                 break
-            is_name = following[0][0].isupper() or following[0][0].isdigit()
-            if not is_name and following[0] not in _JOINING:
-                break
             after, goes_on = self._word_end(end + 1)
-            if not is_name:
-                further = _WORD.match(text, after + 1) if text[after : after + 1] == " " else None
+            if following[0] in _JOINING:
+                further = _WORD.match(text, after + 1)
                 if further is None or not further[0][0].isupper():
                     break
+            elif not (following[0][0].isupper() or following[0][0].isdigit()):
+                break
             end = after
         return end
 

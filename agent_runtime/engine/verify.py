@@ -12,9 +12,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..scaffold.frontier import CallFrontier
-from .draft import Drafter
+from .draft import MAX_DRAFT_TOKENS, Drafter
 from .program import Program
 from .tape import Rows, Tape
+
+_FREE_DRAFTS = 4
+"""The first drafts of a call may be as long as they like: they are there to learn from."""
+
+_LEAST_AHEAD = 4
 
 
 class VerifiedReader:
@@ -29,16 +34,31 @@ class VerifiedReader:
         """
         self._drafter = drafter
         self._tokens_left = tokens_left
+        self._most_ahead = MAX_DRAFT_TOKENS
+        self._drafted_at = 0
+        self._num_drafts = 0
 
     def next_row(self, frontier: CallFrontier, tape: Tape) -> Program[Rows]:
         """The row behind everything on the tape; the frontier stands there too."""
         if tape.is_foreseen:
             rows = yield from tape.read(is_exact=True)
             return _last(rows)
-        draft = self._drafter.draft(frontier, self._tokens_left())
+        self._note_luck(tape)
+        draft = self._drafter.draft(frontier, min(self._most_ahead, self._tokens_left()))
         rows = yield from tape.read(ahead=draft.token_ids, is_exact=True)
         self._drafter.learn(draft, _last(rows), tape.ahead_rows)
         return _last(rows)
+
+    def _note_luck(self, tape: Tape) -> None:
+        """Read less ahead where drafts fail again and again, and more where they hold."""
+        num_held, self._drafted_at = tape.length - self._drafted_at, tape.length
+        self._num_drafts += 1
+        if self._num_drafts <= _FREE_DRAFTS:
+            return
+        if num_held > self._most_ahead // 2:
+            self._most_ahead = min(2 * self._most_ahead, MAX_DRAFT_TOKENS)
+        elif num_held <= 2:
+            self._most_ahead = max(self._most_ahead // 2, _LEAST_AHEAD)
 
 
 def _last(rows: Rows) -> Rows:
