@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from agent_runtime.scaffold.slot_budget import DEFAULT_RULES, SlotBudgetRules
 from heads import (
     BackboneFacts,
     BundleMismatch,
@@ -391,6 +392,12 @@ def test_kinds_a_bundle_does_not_know_are_other() -> None:
 
     assert config.kind_of("string") == 1
     assert config.kind_of("uuid") == 0
+
+
+def test_slot_budget_facts_are_the_runtimes_rules() -> None:
+    facts = tiny_config().slot_budget
+
+    assert SlotBudgetRules(**facts.model_dump()) == DEFAULT_RULES
 
 
 def test_importing_the_package_does_not_import_torch() -> None:

@@ -64,7 +64,8 @@ def scores(head: DiffusionHead, slots: SlotInputs, prompt: tuple[int, ...] = PRO
 
 
 def backbone_logits(text: tuple[int, ...]) -> Tensor:
-    return tiny_backbone()(input_ids=torch.tensor([text])).logits[0, -1]
+    logits: Tensor = tiny_backbone()(input_ids=torch.tensor([text])).logits
+    return logits[0, -1]
 
 
 TOKENS = [token for token in range(VOCAB) if token not in (MASK, NULL, *END_IDS)]
