@@ -110,7 +110,8 @@ class MessageInputs(_Tensors):
         where: index of each token in its prompt; 0 for the first column, (batch, length).
         is_copyable: content of a message; False for padding and for the first column, (batch, length).
         first_scores: how probable the backbone finds each token as the slot's first, as log-probabilities,
-            (batch, slots, length); the engine maps tokens to the form they take at a slot's beginning.
+            (batch, slots, length). The caller maps tokens to the form they take at a slot's beginning, and
+            where a slot begins with a space token gives the scores behind that.
     """
 
     states: Tensor
