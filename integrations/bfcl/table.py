@@ -84,19 +84,20 @@ def score_table(scores: Sequence[CategoryScore]) -> Table:
     """A line a category: how many were right, where the true share lies, and which errors led."""
     table = Table(
         box=SIMPLE,
+        pad_edge=False,
         caption="right by the leaderboard's own rules; intervals: Wilson, 95 %",
         caption_justify="left",
     )
     table.add_column("category", no_wrap=True)
     table.add_column("right", justify="right", no_wrap=True)
-    table.add_column("share, 95 % interval", justify="right", no_wrap=True)
+    table.add_column("share (interval)", justify="right", no_wrap=True)
     table.add_column("most frequent errors", overflow="fold")
     for score in scores:
         low, high = wilson(score.right.num_right, score.right.total)
         table.add_row(
             score.category,
             f"{score.right.num_right}/{score.right.total}",
-            f"{score.right.value:.1%}, {100 * low:.1f} to {100 * high:.1f}",
+            f"{score.right.value:.1%} ({100 * low:.1f}-{100 * high:.1f})",
             "\n".join(_errors(score)),
         )
     return table

@@ -85,9 +85,9 @@ def _error_type(row: dict[str, object]) -> str:
 
 def comparison_table(comparisons: Sequence[CategoryComparison]) -> Table:
     """A line a category, and the questions that were judged differently."""
-    table = Table(box=SIMPLE)
+    table = Table(box=SIMPLE, pad_edge=False)
     table.add_column("category", no_wrap=True)
-    for heading in ("questions", "official right", "ours right", "other verdict", "other reason"):
+    for heading in ("asked", "official right", "ours right", "other verdict", "other reason"):
         table.add_column(heading, justify="right")
     for each in comparisons:
         verdicts = sum(difference.is_verdict for difference in each.differences)
