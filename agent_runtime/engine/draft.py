@@ -89,6 +89,8 @@ class Drafter:
             if place not in self._likely:
                 num_useful = len(draft.token_ids)
             token_id = self._guess(frontier, place, allowed, plan)
+            if token_id is None:
+                break
             draft.decisions.append(_Decision(len(draft.token_ids), place, allowed))
             draft.token_ids.append(token_id)
             frontier.advance(token_id)
@@ -114,7 +116,7 @@ class Drafter:
                 read = behind[decision.index - 1] if decision.index else row
                 self._likely[decision.place] = best_of(read, decision.allowed)
 
-    def _guess(self, frontier: CallFrontier, place: Hashable, allowed: Allowed, plan: _Plan) -> int:
+    def _guess(self, frontier: CallFrontier, place: Hashable, allowed: Allowed, plan: _Plan) -> int | None:
         likely = self._likely.get(place)
         if likely is not None and is_allowed(likely, allowed):
             return likely
@@ -199,14 +201,18 @@ def _holds(ids: NDArray[np.int64], token_id: int) -> bool:
     return at < len(ids) and int(ids[at]) == token_id
 
 
-def _towards_the_end(frontier: CallFrontier, allowed: Allowed) -> int:
-    """The token that leads to the last of the literals on offer, which closes what can be closed."""
+def _towards_the_end(frontier: CallFrontier, allowed: Allowed) -> int | None:
+    """The token that leads to the last of the literals on offer, which closes what can be closed.
+
+    None where a short way out is asked for that does not exist.
+    """
     node = frontier.literals
     if node is not None and node.children:
         last = max(node.children.items(), key=lambda child: _last_number(child[1]))[0]
         if is_allowed(last, allowed):
             return last
-    return int(allowed.ending[0] if len(allowed.ending) else allowed.ids[0])
+    left = allowed.ending if len(allowed.ending) else allowed.ids
+    return int(left[0]) if len(left) else None
 
 
 def _last_number(node: TokenNode) -> int:

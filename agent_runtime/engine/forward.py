@@ -20,7 +20,7 @@ from ..errors import ConfigError
 from .key_values import SLAB_STEP, KeyValueShape, KeyValueSlab
 from .linear import Linear
 from .rotary import RotaryTables, head_size_of
-from .same_rows import fewest_exact_queries
+from .same_rows import exact_query_multiple
 from .weights import Weights
 
 # On the CPU two matrix products and a softmax beat torch's fused attention, which computes in float32
@@ -72,9 +72,7 @@ class _ChunkViews:
 
     __slots__ = ("is_exact", "keys", "mask", "num_queries", "rows", "values", "written")
 
-    def __init__(
-        self, chunk: Chunk, start: int, group: int, num_queries: int, fewest_queries: int = 1
-    ) -> None:
+    def __init__(self, chunk: Chunk, start: int, group: int, num_queries: int, multiple: int = 1) -> None:
         data = chunk.slab.data
         end = seen = chunk.end
         if chunk.is_exact:
@@ -86,7 +84,7 @@ class _ChunkViews:
         self.num_queries = num_queries
         self.is_exact = chunk.is_exact
         if chunk.is_exact:
-            rows = max(num_queries, fewest_queries)
+            rows = -(-num_queries // multiple) * multiple
             self.mask: Tensor | None = _stepped_mask(num_queries, end, group, data, rows=rows, seen=seen)
         else:
             self.mask = _causal_mask(num_queries, end, group, data)
@@ -112,7 +110,7 @@ class LeanForward:
         self._matmul_step = {torch.float32: 1, torch.bfloat16: _BFLOAT16_STEP}.get(dtype, 0)
         if device.type != "cpu":
             self._matmul_step = 0
-        self._exact_queries = 1
+        self._exact_multiple = 1
         self._exact_step = 1
         self._rotary = RotaryTables(config, length=max_positions, dtype=dtype, device=device)
         self._embedding = weights.tensor("model.embed_tokens.weight")
@@ -124,9 +122,9 @@ class LeanForward:
         self._head = weights.linear(["model.embed_tokens" if config.tie_word_embeddings else "lm_head"])
         # Two rows (a query of two heads) take another kernel than more, which only sometimes shows.
         least = -(-_FEWEST_ROWS // self._group)
-        fewest = fewest_exact_queries(self.try_exact_attention, SLAB_STEP, least=least)
-        if fewest is not None:
-            self._exact_queries, self._exact_step = fewest, SLAB_STEP
+        multiple = exact_query_multiple(self.try_exact_attention, SLAB_STEP, least=least)
+        if multiple is not None:
+            self._exact_multiple, self._exact_step = multiple, SLAB_STEP
 
     @property
     def key_value_shape(self) -> KeyValueShape:
@@ -212,7 +210,7 @@ class LeanForward:
         queries = self._layers[0].query_key_value(rows)[:, : self._num_heads * self._head_size]
         return self._attend_one(queries, view, 0)
 
-    def try_exact_attention(self, num_queries: int, end: int, rows: slice, fewest_queries: int) -> Tensor:
+    def try_exact_attention(self, num_queries: int, end: int, rows: slice, multiple: int) -> Tensor:
         """Some rows of made-up queries that end at position `end`, as an exact chunk of their own."""
         shape = replace(self.key_value_shape, num_layers=1)
         slab = KeyValueSlab(shape, end)
@@ -221,7 +219,7 @@ class LeanForward:
         queries = torch.cos(torch.arange(size[0] * size[1], device=self.device) * 0.7).view(size)
         first, num_rows = end - num_queries + rows.start, rows.stop - rows.start
         chunk = Chunk(slab, range(num_rows), first, num_rows, is_exact=True)
-        view = _ChunkViews(chunk, 0, self._group, num_rows, fewest_queries)
+        view = _ChunkViews(chunk, 0, self._group, num_rows, multiple)
         return self._attend_one(queries[rows].to(self.dtype), view, 0)
 
     def _pieces(self, chunk: Chunk) -> list[Chunk]:
@@ -239,7 +237,7 @@ class LeanForward:
         return pieces
 
     def _views(self, chunk: Chunk, start: int, num_queries: int) -> _ChunkViews:
-        return _ChunkViews(chunk, start, self._group, num_queries, self._exact_queries)
+        return _ChunkViews(chunk, start, self._group, num_queries, self._exact_multiple)
 
     def _feed_forward(self, layer: _Layer, hidden: Tensor) -> Tensor:
         normed = functional.rms_norm(hidden, hidden.shape[-1:], layer.feed_forward_norm, self._epsilon)

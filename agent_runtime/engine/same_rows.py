@@ -50,30 +50,31 @@ def find_batch_rule(
     return BatchRule(block_tokens=block_tokens, max_rows=block_tokens, padded_rows=0)
 
 
-def fewest_exact_queries(
+def exact_query_multiple(
     attention: Callable[[int, int, slice, int], Tensor], step: int, *, least: int = 1
 ) -> int | None:
-    """How few queries may stand together in an exact chunk, so that each comes out as in any other number.
+    """The multiple to which queries are padded in exact chunks, so that each comes out as in any number.
 
-    Fewer are padded. None: no number will do, and every query is computed by itself.
+    Kernels take blocks of rows and what is left over; a small rest may take another kernel. None: no multiple
+    will do, and every query is computed by itself.
 
     Args:
-        attention: gives some rows of so many queries before a position, padded to the fewest.
+        attention: gives some rows of so many queries before a position, padded to a multiple.
         step: exact chunks end at multiples of this, at the latest.
-        least: the fewest to try.
+        least: the first multiple to try.
     """
-    few = [
-        slice(start, start + count) for count in (1, 2, 3, 5, 8, 16, 24, 48) for start in {0, step - count}
+    some = [
+        slice(start, start + count) for count in range(1, step) for start in {0, (7 * count) % (step - count)}
     ]
     with torch.inference_mode(), using_threads(1):
-        for fewest in (least, 2 * least, 4 * least):
+        for multiple in (least, 2 * least, 4 * least):
             if all(
-                torch.equal(attention(step, end, rows, fewest), together[rows])
-                for end in (step, 8 * step)
-                for together in (attention(step, end, slice(0, step), fewest),)
-                for rows in few
+                torch.equal(attention(step, end, rows, multiple), together[rows])
+                for end in (step, 5 * step)
+                for together in (attention(step, end, slice(0, step), multiple),)
+                for rows in some
             ):
-                return fewest
+                return multiple
     return None
 
 
