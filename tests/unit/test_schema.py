@@ -32,6 +32,7 @@ def shape_of(schema: Any) -> Shape:
 def refusal_of(schema: Any) -> SchemaError:
     with pytest.raises(SchemaError) as caught:
         shape_of(schema)
+    assert type(caught.value) is SchemaError  # its name is shown to people
     assert caught.value.tool == "probe"
     return caught.value
 

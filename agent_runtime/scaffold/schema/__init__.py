@@ -93,11 +93,17 @@ def _open(schema: Any, tool_name: str) -> tuple[Document, OptionReader, Shaper]:
 
 
 def _guarded(step: Callable[[], _T], tool_name: str) -> _T:
-    """Run one step; a schema too deep for Python's stack is refused like any other."""
+    """Run one step; a schema too deep for Python's stack is refused like any other, and by the public error."""
     try:
         return step()
     except RecursionError as error:
         raise SchemaError("nested too deeply", tool=tool_name) from error
+    except SchemaError as error:
+        if type(error) is SchemaError:
+            raise
+        raise SchemaError(
+            error.reason, tool=error.tool, path=error.path, keyword=error.keyword
+        ) from error.__cause__
 
 
 def _key(schema: Any) -> str | None:
