@@ -1,11 +1,12 @@
 """Our autoregressive fill beside what a user has today: `python -m benchmarks.fill`.
 
-Three peers answer the same requests, on the same weights, in the same process, one after the other within
+The peers answer the same requests, on the same weights, in the same process, one after the other within
 each request so that a noisy machine hurts all of them alike:
 
     B0  transformers' `generate`, then a parser
     B1  B0 under a grammar: xgrammar's own logits processor, and llguidance with its own mask kernel
     B2  `fill="autoregressive"`: jump-forward, typed decoding, our forward
+    B3  `fill="verified"` without a head bundle: the same calls, drafted by copying and read whole
 
 Two backbones: the embedded model, and a SmolLM3-shaped model of random weights (108M parameters) that shows
 the same at a size where arithmetic weighs more. Random weights know no good place to end a string, so that
@@ -26,6 +27,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -41,6 +43,7 @@ import xgrammar
 from xgrammar.contrib.hf import LogitsProcessor as XgrammarProcessor
 
 from agent_runtime import AgentRuntime, DeploymentConfig
+from agent_runtime.config import revised
 from agent_runtime.prompt import parse_reply
 from training.data.synthetic import synthetic_examples
 
@@ -222,13 +225,19 @@ async def measure(folder: Path, dtype: str, requests: list[Request], rounds: int
         "B1 generate + xgrammar": peers.with_xgrammar,
         "B1 generate + llguidance": peers.with_llguidance,
     }
-    scores = {name: Score() for name in [*ways, "B2 smolcall autoregressive"]}
-    async with AgentRuntime.load(folder, deployment=deployment) as runtime:
-        await runtime.warm_up()
+    ours = {f"B{number} smolcall {fill}": fill for number, fill in ((2, "autoregressive"), (3, "verified"))}
+    scores = {name: Score() for name in [*ways, *ours]}
+    async with AsyncExitStack() as stack:
+        runtimes = {}
+        for name, fill in ours.items():
+            loaded = AgentRuntime.load(folder, deployment=revised(deployment, fill=fill))
+            runtimes[name] = await stack.enter_async_context(loaded)
+            await runtimes[name].warm_up()
         for number, request in enumerate([requests[0], *requests]):
             is_warm_up = number == 0
             tools = {tool["name"]: tool for tool in request.tools}
-            prompt = list((await runtime.prompt(request.messages, tools=request.tools)).ids)
+            any_runtime = next(iter(runtimes.values()))
+            prompt = list((await any_runtime.prompt(request.messages, tools=request.tools)).ids)
             timed: dict[str, list[float]] = {name: [] for name in scores}
             for _ in range(rounds):
                 for name, answer in ways.items():
@@ -240,17 +249,24 @@ async def measure(folder: Path, dtype: str, requests: list[Request], rounds: int
                     _note(
                         scores[name], forwards, is_ok, is_last=len(timed[name]) == rounds and not is_warm_up
                     )
-                name = "B2 smolcall autoregressive"
-                start = time.perf_counter()
-                turn = await runtime.respond(
-                    request.messages, tools=request.tools, tool_choice="required", parallel_tool_calls=False
-                )
-                timed[name].append((time.perf_counter() - start) * 1e3)
-                is_ok = bool(turn.tool_calls) and all(
-                    is_valid(call.name, call.arguments, tools) for call in turn.tool_calls
-                )
-                is_last = len(timed[name]) == rounds and not is_warm_up
-                _note(scores[name], turn.usage.forwards, is_ok, is_last=is_last)
+                said = []
+                for name, runtime in runtimes.items():
+                    start = time.perf_counter()
+                    turn = await runtime.respond(
+                        request.messages,
+                        tools=request.tools,
+                        tool_choice="required",
+                        parallel_tool_calls=False,
+                    )
+                    timed[name].append((time.perf_counter() - start) * 1e3)
+                    is_ok = bool(turn.tool_calls) and all(
+                        is_valid(call.name, call.arguments, tools) for call in turn.tool_calls
+                    )
+                    is_last = len(timed[name]) == rounds and not is_warm_up
+                    _note(scores[name], turn.usage.forwards, is_ok, is_last=is_last)
+                    said.append(turn.tool_calls)
+                if said[0] != said[1]:
+                    raise SystemExit(f"B2 and B3 made different calls, which is a fault: {said}")
             if not is_warm_up:
                 for name, values in timed.items():
                     scores[name].latencies_ms.append(statistics.median(values))
@@ -269,17 +285,15 @@ def table(title: str, scores: dict[str, Score]) -> str:
     lines = [
         f"### {title}",
         "",
-        "| | p50 ms | p95 ms | forwards a call | valid calls | p50 speed-up over the best B1 |",
+        "| | p50 ms | p95 ms | forwards a call (median, mean) | valid calls | speed-up over the best B1 |",
         "|---|---|---|---|---|---|",
     ]
     for name, score in scores.items():
         p50 = statistics.median(score.latencies_ms)
         p95 = statistics.quantiles(score.latencies_ms, n=20)[-1]
         valid = 100 * score.num_valid / len(score.latencies_ms)
-        mean_forwards = statistics.mean(score.forwards)
-        lines.append(
-            f"| {name} | {p50:.1f} | {p95:.1f} | {mean_forwards:.1f} | {valid:.2f} % | {rival / p50:.2f}x |"
-        )
+        forwards = f"{statistics.median(score.forwards):.1f}, {statistics.mean(score.forwards):.1f}"
+        lines.append(f"| {name} | {p50:.1f} | {p95:.1f} | {forwards} | {valid:.2f} % | {rival / p50:.2f}x |")
     return "\n".join(lines)
 
 

@@ -66,6 +66,7 @@ class Drafter:
         self._source = source
         self._closing = tuple(closing)
         self._likely: dict[Hashable, int] = {}
+        self._ends: dict[str, int] = {}
         self._num_blind: Counter[str] = Counter()
 
     def draft(self, frontier: CallFrontier, max_tokens: int) -> Draft:
@@ -115,6 +116,16 @@ class Drafter:
             if decision.index <= len(behind):
                 read = behind[decision.index - 1] if decision.index else row
                 self._likely[decision.place] = best_of(read, decision.allowed)
+                self._note_end(decision.allowed, read, self._likely[decision.place])
+
+    def _note_end(self, allowed: Allowed, row: Row, best: int) -> None:
+        """Remember what would follow a value if it ended here, for when another value stands there."""
+        if allowed.path is None or not len(allowed.ending):
+            return
+        end = int(allowed.ending[row[allowed.ending].argmax()])
+        for path in (allowed.path, _alike(allowed.path)):
+            if end == best or path not in self._ends:
+                self._ends[path] = end
 
     def _guess(self, frontier: CallFrontier, place: Hashable, allowed: Allowed, plan: _Plan) -> int | None:
         likely = self._likely.get(place)
@@ -125,9 +136,13 @@ class Drafter:
             begun = frontier.open_tokens
             if plan.path != slot.path or plan.token_ids[: len(begun)] != begun:
                 plan.path, plan.token_ids = slot.path, self._planned(slot, begun, plan)
+                if plan.token_ids == begun:
+                    plan.blind_path = plan.blind_path or slot.path
             if len(begun) < len(plan.token_ids) and is_allowed(plan.token_ids[len(begun)], allowed):
                 return plan.token_ids[len(begun)]
-            plan.blind_path = plan.blind_path or slot.path
+            for path in (slot.path, _alike(slot.path)):
+                if path in self._ends and _holds(allowed.ending, self._ends[path]):
+                    return self._ends[path]
             if not len(allowed.ending):
                 frontier.end_soon()
                 allowed = frontier.allowed()
@@ -179,6 +194,11 @@ class _Plan:
         if found is not None:
             self.used.add(found)
         return found
+
+
+def _alike(path: str) -> str:
+    """What the paths of an array's items have in common."""
+    return ".".join("*" if step.isdecimal() else step for step in path.split("."))
 
 
 def best_of(row: Row, allowed: Allowed) -> int:

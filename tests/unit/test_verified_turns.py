@@ -145,7 +145,7 @@ async def test_verified_turns_of_a_random_backbone_are_the_autoregressive_ones(
     seen = await compared(backbone, requests_of(view, random_shapes(12, seed), seed), view)
 
     assert seen.num_calls >= 5
-    assert seen.verified_forwards < seen.forwards
+    assert seen.verified_forwards <= seen.forwards
 
 
 async def test_verified_turns_of_the_embedded_model_are_the_autoregressive_ones() -> None:
