@@ -6,12 +6,14 @@ Runs on the engine's worker thread, when the turn has its place.
 from __future__ import annotations
 
 import datetime
+import logging
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..prompt import Prompt, fit_history
 from .sampling import Sampling
 from .turn import TurnRequest, turn_program
+from .verify import most_ahead
 from .view import BackboneView
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from ..turn_engine import OnEvent, TurnOrder
     from .backbone import Backbone
     from .program import Program
+
+log = logging.getLogger(__name__)
 
 Outcome = TypeVar("Outcome")
 
@@ -32,6 +36,7 @@ class TurnStarter:
     def __init__(self) -> None:
         self._backbone: Backbone | None = None
         self._view: BackboneView | None = None
+        self._has_warned = False
 
     def turn(
         self, order: TurnOrder, ordered_at: float, backbone: Backbone, on_event: OnEvent
@@ -60,7 +65,7 @@ class TurnStarter:
             max_calls=deployment.max_parallel_calls,
             max_tokens=min(deployment.max_tokens, backbone.max_positions - len(prompt.ids)),
             max_slot_tokens=min(deployment.max_slot_tokens, deployment.max_tokens),
-            is_verified=deployment.fill == "verified",
+            max_ahead=self._max_ahead(backbone) if deployment.fill == "verified" else 0,
             sampling=Sampling(
                 temperature=deployment.temperature, top_p=deployment.top_p, seed=deployment.seed
             ),
@@ -83,6 +88,16 @@ class TurnStarter:
         """A program that reads nothing; the view is worked out."""
         self.view(backbone)
         return _at_once(None)
+
+    def _max_ahead(self, backbone: Backbone) -> int:
+        max_ahead = most_ahead(backbone.batch_rule)
+        if not max_ahead and not self._has_warned:
+            self._has_warned = True
+            log.warning(
+                "fill='verified' is off: on this device rows that are read together do not keep their bits, so "
+                "calls are written token by token, as with fill='autoregressive'"
+            )
+        return max_ahead
 
     def view(self, backbone: Backbone) -> BackboneView:
         """The tokens of a backbone, worked out once."""

@@ -87,7 +87,8 @@ class TurnRequest:
         max_calls: calls a turn may make.
         max_tokens: tokens the turn may write. A call that does not fit is not made.
         max_slot_tokens: tokens one argument value may take; a longer one is ended there.
-        is_verified: whether calls are drafted and read ahead: the same calls in fewer forwards.
+        max_ahead: tokens of a drafted call that are read ahead of what is certain: the same calls in fewer
+            forwards. 0 reads nothing ahead.
         sampling: how tokens are chosen. Whether to call is never drawn: it is the more probable.
         stop: texts that end the words where they appear.
         is_thinking: whether the turn begins with a thought (the prompt must have been rendered for it).
@@ -107,7 +108,7 @@ class TurnRequest:
     max_calls: int = 8
     max_tokens: int = 1024
     max_slot_tokens: int = DEFAULT_MAX_SLOT_TOKENS
-    is_verified: bool = False
+    max_ahead: int = 0
     sampling: Sampling = Sampling()
     stop: tuple[str, ...] = ()
     is_thinking: bool = False
@@ -346,13 +347,17 @@ class _TurnWriter:
 
     def _row_reader(self) -> NextRow | None:
         """How the rows of the next call are read; None is one by one."""
-        if not self._request.is_verified:
+        if not self._request.max_ahead:
             return None
         may_follow = self._request.is_parallel and len(self._calls) + 1 < self._request.max_calls
         drafter = Drafter(
             self._view, self._copy_source, closing=(self._view.call_close,) if may_follow else ()
         )
-        return VerifiedReader(drafter, tokens_left=lambda: self._max_length - self._tape.length).next_row
+        return VerifiedReader(
+            drafter,
+            max_ahead=self._request.max_ahead,
+            tokens_left=lambda: self._max_length - self._tape.length,
+        ).next_row
 
     @cached_property
     def _copy_source(self) -> CopySource:

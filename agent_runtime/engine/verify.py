@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..scaffold.frontier import CallFrontier
+from .batching import BatchRule
 from .draft import MAX_DRAFT_TOKENS, Drafter
 from .program import Program
 from .tape import Rows, Tape
@@ -22,19 +23,27 @@ _FREE_DRAFTS = 4
 _LEAST_AHEAD = 4
 
 
+def most_ahead(rule: BatchRule) -> int:
+    """How many tokens it pays to read ahead: none where every row is read by itself."""
+    return MAX_DRAFT_TOKENS if rule.padded_rows is None else max(0, rule.padded_rows - 1)
+
+
 class VerifiedReader:
     """Gives the rows of one call to the loop that writes it."""
 
-    def __init__(self, drafter: Drafter, *, tokens_left: Callable[[], int]) -> None:
+    def __init__(
+        self, drafter: Drafter, *, tokens_left: Callable[[], int], max_ahead: int = MAX_DRAFT_TOKENS
+    ) -> None:
         """Begin a call.
 
         Args:
             drafter: a new one for each call.
+            max_ahead: the most tokens to read ahead.
             tokens_left: how many tokens the turn may still write; no more are read ahead.
         """
         self._drafter = drafter
         self._tokens_left = tokens_left
-        self._most_ahead = MAX_DRAFT_TOKENS
+        self._max_ahead = self._most_ahead = max_ahead
         self._drafted_at = 0
         self._num_drafts = 0
 
@@ -56,9 +65,9 @@ class VerifiedReader:
         if self._num_drafts <= _FREE_DRAFTS:
             return
         if num_held > self._most_ahead // 2:
-            self._most_ahead = min(2 * self._most_ahead, MAX_DRAFT_TOKENS)
+            self._most_ahead = min(2 * self._most_ahead, self._max_ahead)
         elif num_held <= 2:
-            self._most_ahead = max(self._most_ahead // 2, _LEAST_AHEAD)
+            self._most_ahead = min(max(self._most_ahead // 2, _LEAST_AHEAD), self._max_ahead)
 
 
 def _last(rows: Rows) -> Rows:

@@ -6,12 +6,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent_runtime.engine.draft import Drafter
+from agent_runtime.engine.batching import BatchRule
+from agent_runtime.engine.draft import MAX_DRAFT_TOKENS, Drafter
 from agent_runtime.engine.draft_copies import CopySource
 from agent_runtime.engine.fill import FilledCall, fill_autoregressive
 from agent_runtime.engine.sampling import Sampler, Sampling
 from agent_runtime.engine.tape import Tape
-from agent_runtime.engine.verify import VerifiedReader
+from agent_runtime.engine.verify import VerifiedReader, most_ahead
 from agent_runtime.errors import SchemaError
 from agent_runtime.scaffold.frontier import CallFrontier
 from agent_runtime.scaffold.scaffold import Scaffold, build_scaffold
@@ -78,3 +79,52 @@ def test_whole_drafts_are_read_at_once(seed: int) -> None:
 
     assert verified == expected is not None
     assert num_forwards < num_expected
+
+
+def test_what_was_read_ahead_is_not_read_again() -> None:
+    backbone, tape = TableBackbone(random_rows(VOCAB)), Tape()
+    tape.write([1, 2])
+    run_program(tape.read(ahead=[3, 4, 5]), backbone)
+
+    tape.write([3, 4])
+    assert tape.is_foreseen
+    foreseen = run_program(tape.read(2), backbone)
+    tape.write([9])
+    assert not tape.is_foreseen
+    refuted = run_program(tape.read(), backbone)
+
+    assert (backbone.tokens, tape.length, tape.num_forwards) == ([1, 2, 3, 4, 9], 5, 2)
+    rows = random_rows(VOCAB)
+    assert (foreseen == [rows((1, 2, 3)), rows((1, 2, 3, 4))]).all()
+    assert (refuted == [rows((1, 2, 3, 4, 9))]).all()
+
+
+def test_what_is_partly_foreseen_is_read_from_there_on() -> None:
+    backbone, tape = TableBackbone(random_rows(VOCAB)), Tape()
+    tape.write([1])
+    run_program(tape.read(ahead=[2, 3]), backbone)
+
+    tape.write([2, 7, 8])
+    read = run_program(tape.read(3), backbone)
+
+    rows = random_rows(VOCAB)
+    assert (read == [rows((1, 2)), rows((1, 2, 7)), rows((1, 2, 7, 8))]).all()
+    assert list(backbone.forwards[-1].token_ids) == [7, 8]
+
+
+def test_cutting_forgets_what_was_read_ahead() -> None:
+    backbone, tape = TableBackbone(random_rows(VOCAB)), Tape()
+    tape.write([1, 2])
+    run_program(tape.read(ahead=[3]), backbone)
+
+    tape.cut(1)
+    tape.write([3])
+
+    assert not tape.is_foreseen
+    assert (run_program(tape.read(), backbone) == random_rows(VOCAB)((1, 3))).all()
+
+
+def test_nothing_is_read_ahead_where_rows_cannot_stand_together() -> None:
+    assert most_ahead(BatchRule(block_tokens=64, max_rows=64, padded_rows=0)) == 0
+    assert most_ahead(BatchRule(block_tokens=64, max_rows=64, padded_rows=8)) == 7
+    assert most_ahead(BatchRule(block_tokens=64, max_rows=256)) == MAX_DRAFT_TOKENS

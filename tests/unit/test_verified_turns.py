@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from agent_runtime import embedded_model_folder
+from agent_runtime import AgentRuntime, DeploymentConfig, embedded_model_folder
 from agent_runtime.engine.backbone import Backbone
 from agent_runtime.engine.engine import Engine
 from agent_runtime.engine.sampling import Sampling
@@ -114,7 +114,7 @@ async def compared(backbone: Backbone, requests: Sequence[TurnRequest], view: Ba
     """Both fills make the same turns: each alone, then verified ones side by side."""
     seen = Comparison()
     limits = SchedulerLimits(max_batch=5, max_queue=len(requests), prefix_cache_tokens=2048)
-    verified = [replace(asked, is_verified=True) for asked in requests]
+    verified = [replace(asked, max_ahead=56) for asked in requests]
     async with Engine(lambda: backbone, limits) as engine:
         for asked, same in zip(requests, verified, strict=True):
             expected, num_forwards = await made(engine, asked, view)
@@ -158,3 +158,21 @@ async def test_verified_turns_of_the_embedded_model_are_the_autoregressive_ones(
 
     assert seen.num_calls >= 3
     assert seen.verified_forwards < seen.forwards
+
+
+async def test_a_deployment_says_how_calls_are_written() -> None:
+    def get_weather(city: str, days: int, is_metric: bool) -> str:
+        """Weather for a city."""
+        return ""
+
+    seen = []
+    for fill in ("autoregressive", "verified"):
+        async with AgentRuntime.load(deployment=DeploymentConfig(fill=fill, max_parallel_calls=1)) as runtime:
+            turn = await runtime.respond(
+                "What's the weather in Oslo for 5 days?", tools=[get_weather], tool_choice="required"
+            )
+            seen.append((turn.tool_calls, turn.usage.forwards))
+
+    (expected, num_expected), (calls, num_forwards) = seen
+    assert calls == expected
+    assert num_forwards < num_expected
