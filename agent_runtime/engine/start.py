@@ -94,7 +94,7 @@ class TurnStarter:
         if not max_ahead and not self._has_warned:
             self._has_warned = True
             log.warning(
-                "fill='verified' is off: on this device rows that are read together do not keep their bits, so "
+                "fill='verified' is off: on this device rows that are read together do not keep their bits; "
                 "calls are written token by token, as with fill='autoregressive'"
             )
         return max_ahead
