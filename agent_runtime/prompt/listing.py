@@ -1,10 +1,13 @@
 """How a tool is shown to the backbone: signature lines for small backbones, one line of JSON for large ones.
 
-    # get_weather: Current weather for a city.
+    # Current weather for a city.
+    get_weather
     - city: string. City name.
     - days?: integer 1..7 = 3. Number of days.
     - unit?: "celsius" | "fahrenheit".
 
+What a tool does stands before its name: a causal backbone that reads the name then knows already what it is
+the name of, which is what it needs to choose among several.
 Reading is forgiving (any schema has a listing); what a schema allows exactly is scaffold/schema.
 """
 
@@ -78,7 +81,7 @@ class _SignatureWriter:
     def lines(self, tool: OfferedTool) -> str:
         described = shortened(tool.description or "", self._limit)
         name = " ".join(tool.name.split())
-        heading = f"# {name}: {described}\n" if described else f"# {name}\n"
+        heading = f"# {described or name}\n{name}\n"
         arguments = "".join(self._argument_lines())
         return heading + arguments + "".join(self._named_lines())
 

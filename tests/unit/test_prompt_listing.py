@@ -21,8 +21,8 @@ def _argument(schema: Any, *, required: bool = True, definitions: Any = None) ->
         "required": ["x"] if required else [],
         "$defs": definitions or {},
     }
-    heading, _, lines = signature_lines(ShownTool("t", "", parameters)).partition("\n")
-    assert heading == "# t"
+    heading, name, lines = signature_lines(ShownTool("t", "", parameters)).split("\n", 2)
+    assert (heading, name) == ("# t", "t")
     return lines.removesuffix("\n")
 
 
@@ -164,7 +164,7 @@ def test_odd_names_are_quoted_and_every_argument_keeps_to_its_line() -> None:
 
     lines = signature_lines(ShownTool("odd\nname", "first\nsecond", parameters)).splitlines()
 
-    assert lines == ["# odd name: first second", '- "a b\\n- c"?: string /a\\nb/. one two']
+    assert lines == ["# first second", "odd name", '- "a b\\n- c"?: string /a\\nb/. one two']
 
 
 def test_long_description_keeps_whole_sentences() -> None:
@@ -218,7 +218,7 @@ _schemas = st.recursive(
 def test_anything_that_looks_like_a_schema_has_a_listing(parameters: dict[str, Any]) -> None:
     lines = signature_lines(ShownTool("t", "", parameters))
 
-    assert lines.startswith("# t\n")
+    assert lines.startswith("# t\nt\n")
     assert lines.endswith("\n")
 
 
@@ -227,4 +227,4 @@ def test_anything_that_looks_like_a_schema_has_a_listing(parameters: dict[str, A
 def test_any_argument_has_a_listing(schema: Any) -> None:
     parameters = {"type": "object", "properties": {"x": schema}, "$defs": {"a": schema}}
 
-    assert signature_lines(ShownTool("t", "", parameters)).startswith("# t\n- x?: ")
+    assert signature_lines(ShownTool("t", "", parameters)).startswith("# t\nt\n- x?: ")

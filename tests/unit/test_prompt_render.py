@@ -54,7 +54,8 @@ def test_compact_prompt_reads_as_documented() -> None:
         "Today is 2026-11-20.\n"
         "Be brief.\n"
         "Tools:\n"
-        "# get_weather: Current weather for a city.\n"
+        "# Current weather for a city.\n"
+        "get_weather\n"
         "- city: string. City name.\n"
         "- days?: integer 1..7 = 3. Number of days.\n"
         '- unit?: "celsius" | "fahrenheit".\n'
