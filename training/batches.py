@@ -12,7 +12,7 @@ import queue
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,18 @@ from .recipe import BatchRecipe
 
 PROCESS_START_S = 300.0
 """Patience with the data process before it counts as dead."""
+
+
+class Pointer(NamedTuple):
+    """What is written behind token `reader` is copied from where token `read` stands."""
+
+    kind: int
+    reader: int
+    read: int
+
+
+NAME, VALUE = 0, 1
+"""Kinds of pointers: to a tool's name in the listing, to a value in a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +44,7 @@ class LabelledSequence:
     starts: tuple[int, ...] = ()
     """Where conversations side by side begin: each reads itself and what stands before the first start, and
     its positions go on from there. None: one conversation, all of it."""
+    pointers: tuple[Pointer, ...] = ()
 
 
 @dataclass(slots=True)
@@ -48,8 +61,7 @@ class DataState:
             "num_taken": self.num_taken,
             "num_too_long": self.num_too_long,
             "waiting": {
-                str(length): [[list(s.ids), list(s.weights), list(s.starts)] for s in rows]
-                for length, rows in self.waiting.items()
+                str(length): [_plain(sequence) for sequence in rows] for length, rows in self.waiting.items()
             },
         }
 
@@ -60,10 +72,21 @@ class DataState:
             num_taken=data["num_taken"],
             num_too_long=data["num_too_long"],
             waiting={
-                int(length): [LabelledSequence(*map(tuple, parts)) for parts in rows]
-                for length, rows in data["waiting"].items()
+                int(length): [_sequence(parts) for parts in rows] for length, rows in data["waiting"].items()
             },
         )
+
+
+def _plain(sequence: LabelledSequence) -> list[list[Any]]:
+    pointers = [list(pointer) for pointer in sequence.pointers]
+    return [list(sequence.ids), list(sequence.weights), list(sequence.starts), pointers]
+
+
+def _sequence(parts: list[list[Any]]) -> LabelledSequence:
+    ids, weights, starts, pointers = (*parts, [], [])[:4]
+    return LabelledSequence(
+        tuple(ids), tuple(weights), tuple(starts), tuple(Pointer(*pointer) for pointer in pointers)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +96,7 @@ class Batch:
     tokens: NDArray[np.int64]  # (rows, length)
     weights: NDArray[np.float32]  # (rows, length)
     branches: NDArray[np.int64] | None  # (rows, length): 0 is read by all; None: nothing stands side by side
+    pointers: NDArray[np.int64]  # (pointers, 4): row, kind, reader, read
     num_real: int
     state: dict[str, Any]
 
@@ -117,6 +141,10 @@ def _collate(rows: list[LabelledSequence], length: int, pad_id: int, state: Data
         tokens=tokens,
         weights=weights,
         branches=_branches(rows, length),
+        pointers=np.array(
+            [(row, *pointer) for row, sequence in enumerate(rows) for pointer in sequence.pointers],
+            dtype=np.int64,
+        ).reshape(-1, 4),
         num_real=sum(len(s.ids) for s in rows),
         state=state.as_json(),
     )

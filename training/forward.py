@@ -9,7 +9,7 @@ Serving does not use it: the deployed forward is `agent_runtime.engine.backbone`
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -26,11 +26,13 @@ class LossSums:
     num_right: Tensor  # () tokens predicted right, among those of full weight
     num_full: Tensor  # ()
     full_loss: Tensor  # () plain cross-entropy over those
+    pointer_loss: Tensor  # (), carries the gradient
+    num_pointers: Tensor  # ()
 
     @classmethod
     def total(cls, parts: Sequence[LossSums]) -> LossSums:
         """Sums over all parts, without gradient."""
-        names = ("loss", "weight", "num_right", "num_full", "full_loss")
+        names = [field.name for field in fields(cls)]
         return cls(
             **{name: torch.stack([getattr(part, name).detach() for part in parts]).sum() for name in names}
         )
@@ -90,6 +92,18 @@ def _unread(branches: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.zeros_like(may_read, dtype=dtype).masked_fill(~may_read, float("-inf"))
 
 
+def _pointer_loss(query: Tensor, key: Tensor, unread: Tensor, pointers: Tensor) -> Tensor:
+    """Cross-entropy of attention: of the first head for names, of the last for values."""
+    num_heads, head_dim = query.shape[2:]
+    row, kind, reader, read = pointers.unbind(1)
+    head = torch.where(kind == 0, 0, num_heads - 1)
+    asked = query[row, reader, head]
+    offered = key.movedim(2, 1)[row, head * key.shape[2] // num_heads]  # (pointers, length, head_dim)
+    scores = torch.einsum("pd,pld->pl", asked, offered).float() * head_dim**-0.5
+    scores = scores + unread.expand(query.shape[0], -1, -1)[row, reader]
+    return F.cross_entropy(scores, read, reduction="sum")
+
+
 def _attend(query: Tensor, key: Tensor, value: Tensor, unread: Tensor) -> Tensor:
     """Attention of `query` (rows, length, heads, head_dim), flattened to (rows * length, heads * head_dim).
 
@@ -134,6 +148,8 @@ class TrainingForward:
         if is_compiled:
             self._before, self._after = torch.compile(_before_attention), torch.compile(_after_attention)
         config = model.config
+        layers = list(model.model.layers)
+        self._pointing_layer = next((layer for layer in layers if not layer.self_attn.use_rope), layers[-1])
         self._head_dim = config.hidden_size // config.num_attention_heads
         self._inverse_frequencies = 1.0 / (
             config.rope_parameters["rope_theta"]
@@ -141,9 +157,12 @@ class TrainingForward:
         )
         self._angles: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
 
-    def states(self, tokens: Tensor, branches: Tensor | None = None) -> Tensor:
+    def states(
+        self, tokens: Tensor, branches: Tensor | None = None, pointers: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Final normed states of `tokens` (rows, length), flattened to (rows * length, hidden).
 
+        Also the loss of the attention that `pointers` (rows of: row, kind, reader, read) ask for, summed.
         `branches` (rows, length) numbers what stands side by side in a row, behind a part (0) read by all.
         """
         rows, length = tokens.shape
@@ -155,6 +174,7 @@ class TrainingForward:
             at = _positions(branches).reshape(-1)
             cos, sin = cos[at], sin[at]
         unread = _unread(branches, dtype)
+        pointed = torch.zeros((), device=tokens.device)
         body = self.model.model
         x = F.embedding(tokens.reshape(-1), body.embed_tokens.weight).to(dtype)
         num_heads, num_kv_heads = config.num_attention_heads, config.num_key_value_heads
@@ -169,7 +189,10 @@ class TrainingForward:
                 x, layer.input_layernorm.weight, qkv, *turn, num_heads, num_kv_heads, epsilon
             )
             in_rows = (rows, length, -1, self._head_dim)
-            attended = _attend(query.view(in_rows), key.view(in_rows), value.view(in_rows), unread)
+            query, key, value = query.view(in_rows), key.view(in_rows), value.view(in_rows)
+            if pointers is not None and layer is self._pointing_layer:
+                pointed = _pointer_loss(query, key, unread, pointers)
+            attended = _attend(query, key, value, unread)
             gate_up = torch.cat((mlp.gate_proj.weight, mlp.up_proj.weight)).to(dtype)
             x = self._after(
                 x,
@@ -180,11 +203,17 @@ class TrainingForward:
                 mlp.down_proj.weight.to(dtype),
                 epsilon,
             )
-        return _rms_norm(x, body.norm.weight, epsilon)
+        return _rms_norm(x, body.norm.weight, epsilon), pointed
 
-    def loss(self, tokens: Tensor, weights: Tensor, branches: Tensor | None = None) -> LossSums:
+    def loss(
+        self,
+        tokens: Tensor,
+        weights: Tensor,
+        branches: Tensor | None = None,
+        pointers: Tensor | None = None,
+    ) -> LossSums:
         """Cross-entropy of the tokens whose weight is above zero; only their rows meet the vocabulary."""
-        states = self.states(tokens, branches)
+        states, pointed = self.states(tokens, branches, pointers)
         targets = torch.nn.functional.pad(tokens[:, 1:], (0, 1)).reshape(-1)
         scales = torch.nn.functional.pad(weights[:, 1:], (0, 1)).reshape(-1)
         picked = scales.nonzero().squeeze(-1)
@@ -201,6 +230,8 @@ class TrainingForward:
             num_right=is_right.sum(),
             num_full=is_full.sum(),
             full_loss=(losses.detach() * is_full).sum(),
+            pointer_loss=pointed,
+            num_pointers=torch.tensor(0 if pointers is None else len(pointers)),
         )
 
     def _rotation(self, rows: int, length: int, device: torch.device) -> tuple[Tensor, Tensor]:

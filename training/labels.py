@@ -7,24 +7,30 @@ together is batches.py.
 
 from __future__ import annotations
 
+import bisect
 import datetime
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from types import MappingProxyType
 from typing import Any
 
 from tokenizers import Tokenizer
 
-from agent_runtime.messages import Message, ToolCall
+from agent_runtime.messages import EvidenceSpan, Message, ToolCall
 from agent_runtime.prompt import OfferedTool, Prompt, PromptFormat, PromptPiece, render_prompt
 from agent_runtime.prompt.encode import HasBackend
 from agent_runtime.prompt.schema_order import ordered_arguments
 from agent_runtime.scaffold.canonical import CALL_CLOSE, CALL_OPEN, call_pieces
 
-from .batches import LabelledSequence
+from .batches import NAME, VALUE, LabelledSequence, Pointer
+from .data import ValuePath
 from .recipe import DataRecipe
 
 Conversation = tuple[Sequence[Message], Sequence[OfferedTool], datetime.date | None]
 """Messages, tools and stated date."""
+
+Evidence = Mapping[ValuePath, EvidenceSpan | None]
+"""Where in the conversation the values of its calls stand."""
 
 
 class Labeller:
@@ -41,20 +47,23 @@ class Labeller:
         tools: Sequence[OfferedTool] = (),
         *,
         date: datetime.date | None = None,
+        evidence: Evidence = MappingProxyType({}),
     ) -> LabelledSequence:
         """Label every reply of a conversation, and its requests at their own weight."""
         prompt = self._prompt(messages, tools, date)
         weights = self._reply_weights(prompt, messages, tools)
-        return LabelledSequence(prompt.ids, tuple(weights))
+        pointers = tuple(_pointers(prompt, messages, tools, evidence))
+        return LabelledSequence(prompt.ids, tuple(weights), pointers=pointers)
 
     def label_siblings(
-        self, conversations: Iterable[Conversation], *, max_tokens: int, max_branches: int
+        self, conversations: Iterable[tuple[Conversation, Evidence]], *, max_tokens: int, max_branches: int
     ) -> LabelledSequence:
         """Label conversations over one listing, side by side, for as long as they fit."""
         ids: list[int] = []
         weights: list[float] = []
         starts: list[int] = []
-        for messages, tools, date in islice(conversations, max_branches):
+        pointers: list[Pointer] = []
+        for (messages, tools, date), evidence in islice(conversations, max_branches):
             prompt = self._prompt(messages, tools, date)
             shared = prompt.prefix_tokens
             its_weights = self._reply_weights(prompt, messages, tools)
@@ -64,9 +73,14 @@ class Labeller:
                 ids += prompt.ids[:shared]
                 weights += its_weights[:shared]
             starts.append(len(ids))
+            moved = len(ids) - shared
+            pointers += (
+                Pointer(kind, reader + moved, read + (moved if read >= shared else 0))
+                for kind, reader, read in _pointers(prompt, messages, tools, evidence)
+            )
             ids += prompt.ids[shared:]
             weights += its_weights[shared:]
-        return LabelledSequence(tuple(ids), tuple(weights), tuple(starts))
+        return LabelledSequence(tuple(ids), tuple(weights), tuple(starts), tuple(pointers))
 
     def _prompt(
         self, messages: Sequence[Message], tools: Sequence[OfferedTool], date: datetime.date | None
@@ -121,6 +135,44 @@ class Labeller:
             weights.extend([max(first, weight)] + [weight] * (num_tokens - 1))
             is_decision = _is_template(piece, CALL_CLOSE)
         return weights
+
+
+def _pointers(
+    prompt: Prompt, messages: Sequence[Message], tools: Sequence[OfferedTool], evidence: Evidence
+) -> Iterator[Pointer]:
+    """From the token before each called tool's name and each copied value to where it can be read."""
+    listed = _name_tokens(prompt, tools)
+    calls = (
+        (index, number, call.name)
+        for index, message in enumerate(messages)
+        if message.role == "assistant"
+        for number, call in enumerate(message.tool_calls)
+    )
+    index = number = -1
+    for piece in prompt.pieces:
+        if piece.kind == "name":
+            index, number, name = next(calls)
+            if name in listed:
+                yield Pointer(NAME, piece.start - 1, listed[name])
+        elif piece.kind == "slot":
+            span = evidence.get((index, number, piece.path))
+            found = span and prompt.token_span(span.message_index, span.start, span.end)
+            if found:
+                has_space = piece.text[0] == " " and piece.encoded.ends[0] == 1
+                yield Pointer(VALUE, piece.start - 1 + has_space, found[0])
+
+
+def _name_tokens(prompt: Prompt, tools: Sequence[OfferedTool]) -> dict[str, int]:
+    """The first token of each tool's name in the listing."""
+    if not tools:
+        return {}
+    texts = [piece for piece in prompt.pieces if piece.kind == "text" and piece.start < prompt.prefix_tokens]
+    found = {}
+    for tool, piece in zip(tools, texts[-len(tools) :], strict=True):
+        at = piece.text.find(f"\n{tool.name}", 1)
+        if at > 0:
+            found[tool.name] = piece.start + bisect.bisect_right(piece.encoded.ends, at + 1)
+    return found
 
 
 def _piece_kinds(call: ToolCall, parameters: Mapping[str, Any]) -> list[str]:

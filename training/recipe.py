@@ -124,11 +124,19 @@ class DataRecipe(RecipePart):
     sibling_tokens: int = Field(default=576, ge=64)
     """Longest of these rows, in tokens."""
 
+    bare_share: float = Field(default=0.3, ge=0, le=1)
+    """Share of these rows whose tools take one argument at most: more choices between tools for the same
+    number of tokens."""
+
     slim_share: float = Field(default=0.3, ge=0, le=1)
     """Share of conversations with several tools whose listings are made bare, where that is sound."""
 
     request_weight: float = Field(default=0.2, ge=0, lt=0.5)
     """Loss weight of what users say: foretelling it from the listing teaches which tool it is about."""
+
+    pointer_weight: float = Field(default=2.0, ge=0)
+    """Loss weight of attention: one head shall look where a tool's name stands in the listing before the name
+    is written, another where a copied value begins."""
 
     argument_weight: float = Field(default=1.5, ge=0.5)
     """Loss weight of tokens inside argument values; other reply tokens weigh 1."""

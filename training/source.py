@@ -23,9 +23,8 @@ from .recipe import DataRecipe
 from .slim import slimmed
 
 LEAST_SIBLINGS = 2
-SIBLINGS_OF_A_TOOL = 1
-"""How many conversations one listing carries at most: more tools leave more to ask about, and have a longer
-listing to share. Beyond that, attention over the longer row costs what the listing would."""
+"""Conversations that one listing carries besides one for each tool. More tools leave more to ask about, and
+have a longer listing to share; beyond that, attention over the longer row costs what the listing would."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +55,13 @@ class ConversationSource:
 
     def _siblings(self, labeller: Labeller, number: int) -> LabelledSequence:
         recipe = self.recipe
-        examples = sibling_examples(recipe.seed, number, pool=recipe.pool)
+        is_bare = Random(number ^ 0x2E5D).random() < recipe.bare_share
+        examples = sibling_examples(recipe.seed, number, pool=recipe.pool, is_bare=is_bare)
         first = next(examples)
         return labeller.label_siblings(
-            (conversation(example) for example in chain((first,), examples)),
+            ((conversation(example), example.evidence) for example in chain((first,), examples)),
             max_tokens=recipe.sibling_tokens,
-            max_branches=LEAST_SIBLINGS + SIBLINGS_OF_A_TOOL * len(first.tools),
+            max_branches=LEAST_SIBLINGS + (1 + is_bare) * len(first.tools),
         )
 
     def _labelled(self, labeller: Labeller, example: Example) -> LabelledSequence:
@@ -69,7 +69,7 @@ class ConversationSource:
             messages, tools, date = conversation(example)
         except MessageError:  # a public row that the runtime would refuse as a conversation
             return LabelledSequence((), ())
-        return labeller.label(messages, tools, date=date)
+        return labeller.label(messages, tools, date=date, evidence=example.evidence)
 
     def _mixture(self) -> MixtureRecipe:
         """Held-out conversations are all composed, so that their loss means the same whatever a run reads."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol, TextIO
 
+import numpy as np
 import torch
 from transformers import SmolLM3Config, SmolLM3ForCausalLM
 
@@ -63,6 +64,8 @@ class _Window:
     loss: float = 0.0
     num_right: int = 0
     num_full: int = 0
+    pointer_loss: float = 0.0
+    num_pointers: int = 0
     num_real: int = 0
     num_padded: int = 0
     norms: list[float] = field(default_factory=list)
@@ -79,6 +82,8 @@ class _Window:
         self.loss += float(sums.full_loss)
         self.num_right += int(sums.num_right)
         self.num_full += int(sums.num_full)
+        self.pointer_loss += float(sums.pointer_loss.detach())
+        self.num_pointers += int(sums.num_pointers)
         self.num_real += batch.num_real
         self.num_padded += batch.tokens.size
 
@@ -246,17 +251,22 @@ class Trainer:
         parts = []
         for start in range(0, rows, at_once):
             sums = self._loss(batch, slice(start, start + at_once))
-            (sums.loss / scale).backward()  # type: ignore[no-untyped-call]
+            loss = sums.loss + self.recipe.data.pointer_weight * sums.pointer_loss
+            (loss / scale).backward()  # type: ignore[no-untyped-call]
             parts.append(sums)
         return parts[0] if len(parts) == 1 else LossSums.total(parts)
 
     def _loss(self, batch: Batch, rows: slice) -> LossSums:
         device = self.recipe.device
         branches = None if batch.branches is None else torch.from_numpy(batch.branches[rows]).to(device)
+        first, last, _ = rows.indices(len(batch.tokens))
+        pointers = batch.pointers[(batch.pointers[:, 0] >= first) & (batch.pointers[:, 0] < last)]
+        pointers = pointers - np.array([first, 0, 0, 0])
         return self._forward.loss(
             torch.from_numpy(batch.tokens[rows]).to(device),
             torch.from_numpy(batch.weights[rows]).to(device),
             branches,
+            torch.from_numpy(pointers).to(device) if len(pointers) else None,
         )
 
     @torch.no_grad()
@@ -288,6 +298,7 @@ class Trainer:
             "step": counters.step,
             "loss": round(window.loss / max(window.num_full, 1), 5),
             "accuracy": round(window.num_right / max(window.num_full, 1), 5),
+            "pointer_loss": round(window.pointer_loss / max(window.num_pointers, 1), 4),
             "learning_rate_share": round(share, 5),
             "gradient_norm": round(sum(window.norms) / max(len(window.norms), 1), 4),
             "tokens_per_second": round(window.num_real / seconds, 1),

@@ -8,9 +8,10 @@ import pytest
 import torch
 from transformers import PreTrainedTokenizerFast
 
+from agent_runtime.messages import EvidenceSpan, read_messages
 from agent_runtime.prompt import PromptFormat
-from training.batches import Batch, DataState, LabelledSequence, batches
-from training.conversations import conversation
+from training.batches import NAME, VALUE, Batch, DataState, LabelledSequence, Pointer, batches
+from training.conversations import conversation, offered_tools
 from training.data.synthetic.siblings import KINDS, sibling_examples
 from training.forward import LossSums, TrainingForward
 from training.labels import Labeller
@@ -59,9 +60,12 @@ def labelled(
 ) -> tuple[LabelledSequence, list[LabelledSequence]]:
     """Three siblings side by side, and each on its own."""
     labeller = Labeller(tokenizer, PromptFormat.compact(), DataRecipe())
-    talks = [conversation(example) for example in islice(sibling_examples(4, number), 3)]
+    talks = [(conversation(e), e.evidence) for e in islice(sibling_examples(4, number), 3)]
     row = labeller.label_siblings(iter(talks), max_tokens=4000, max_branches=3)
-    return row, [labeller.label(messages, tools, date=date) for messages, tools, date in talks]
+    return row, [
+        labeller.label(messages, tools, date=date, evidence=evidence)
+        for (messages, tools, date), evidence in talks
+    ]
 
 
 def test_siblings_have_the_labels_each_would_have_alone(tokenizer: PreTrainedTokenizerFast) -> None:
@@ -77,7 +81,7 @@ def test_siblings_stop_where_the_next_would_not_fit(tokenizer: PreTrainedTokeniz
     labeller = Labeller(tokenizer, PromptFormat.compact(), DataRecipe())
 
     def row(max_tokens: int, max_branches: int) -> LabelledSequence:
-        talks = (conversation(example) for example in sibling_examples(4, 2))
+        talks = ((conversation(example), example.evidence) for example in sibling_examples(4, 2))
         return labeller.label_siblings(talks, max_tokens=max_tokens, max_branches=max_branches)
 
     assert len(row(10_000, 5).starts) == 5
@@ -94,7 +98,12 @@ def one_batch(rows: list[LabelledSequence]) -> Batch:
 
 def loss_of(forward: TrainingForward, batch: Batch) -> LossSums:
     branches = None if batch.branches is None else torch.from_numpy(batch.branches)
-    return forward.loss(torch.from_numpy(batch.tokens), torch.from_numpy(batch.weights), branches)
+    return forward.loss(
+        torch.from_numpy(batch.tokens),
+        torch.from_numpy(batch.weights),
+        branches,
+        torch.from_numpy(batch.pointers),
+    )
 
 
 def test_loss_side_by_side_is_the_loss_alone(tokenizer: PreTrainedTokenizerFast) -> None:
@@ -109,9 +118,56 @@ def test_loss_side_by_side_is_the_loss_alone(tokenizer: PreTrainedTokenizerFast)
     torch.testing.assert_close(together.weight, one_by_one.weight)
     assert together.num_full == one_by_one.num_full
     torch.testing.assert_close(together.loss.detach(), one_by_one.loss, rtol=1e-4, atol=1e-3)
+    assert together.num_pointers == one_by_one.num_pointers > 5
+    torch.testing.assert_close(together.pointer_loss.detach(), one_by_one.pointer_loss, rtol=1e-4, atol=1e-3)
+
+
+def test_pointers_lead_to_the_token_that_is_written_next(tokenizer: PreTrainedTokenizerFast) -> None:
+    kinds = set()
+    for number in range(12):
+        row, _ = labelled(tokenizer, number)
+        for kind, reader, read in row.pointers:
+            assert read <= reader
+            if kind == NAME:
+                assert read < row.starts[0]
+                assert row.ids[read] == row.ids[reader + 1]
+            kinds.add(kind)
+    assert kinds == {NAME, VALUE}
+
+
+def test_a_copied_value_is_pointed_at_in_the_request(tokenizer: PreTrainedTokenizerFast) -> None:
+    tools = offered_tools(
+        [{"name": "get_weather", "parameters": {"properties": {"city": {"type": "string"}}}}]
+    )
+    asked = {"role": "user", "content": "How warm is it in Oslo?"}
+    called = {"name": "get_weather", "arguments": {"city": "Oslo"}}
+    messages = read_messages([asked, {"role": "assistant", "tool_calls": [called]}])
+    labeller = Labeller(tokenizer, PromptFormat.compact(), DataRecipe())
+    span = EvidenceSpan(message_index=0, start=18, end=22)
+    row = labeller.label(messages, tools, evidence={(1, 0, "city"): span})
+    (name, value) = row.pointers
+    assert tokenizer.decode(row.ids[name.read :]).startswith("get_weather\n- city")
+    assert tokenizer.decode(row.ids[value.read :]).startswith("Oslo?")
+    assert tokenizer.decode(row.ids[value.reader + 1 :]).startswith('Oslo"}')
+
+
+def test_attention_learns_to_look_where_pointers_lead(tokenizer: PreTrainedTokenizerFast) -> None:
+    architecture = ArchitectureRecipe(hidden_size=32, num_layers=4, num_heads=2, intermediate_size=64)
+    model = new_model(architecture, vocab_size=len(tokenizer), bos_id=0, eos_id=1, pad_id=2, seed=0)
+    forward = TrainingForward(model, dtype=torch.float32, is_compiled=False)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    batch = one_batch([labelled(tokenizer, 1)[0]])
+    losses = []
+    for _ in range(15):
+        pointer_loss = loss_of(forward, batch).pointer_loss
+        optimizer.zero_grad()
+        torch.autograd.backward(pointer_loss)
+        optimizer.step()
+        losses.append(float(pointer_loss.detach()))
+    assert losses[-1] < losses[0] / 2
 
 
 def test_rows_that_wait_keep_where_their_conversations_begin() -> None:
-    rows = [LabelledSequence((1, 2, 3, 4), (0.0, 1.0, 0.0, 1.0), (1, 3))]
+    rows = [LabelledSequence((1, 2, 3, 4), (0.0, 1.0, 0.0, 1.0), (1, 3), (Pointer(NAME, 2, 1),))]
     state = DataState(num_taken=1, waiting={8: rows})
     assert DataState.from_json(state.as_json()).waiting == {8: rows}

@@ -31,11 +31,14 @@ KINDS: tuple[tuple[str, float], ...] = (
 
 
 def sibling_examples(
-    seed: int, index: int, *, split: Split = "train", pool: str | None = None
+    seed: int, index: int, *, split: Split = "train", pool: str | None = None, is_bare: bool = False
 ) -> Iterator[Example]:
-    """Endlessly many examples over listing `index`; the same for the same arguments."""
+    """Endlessly many examples over listing `index`; the same for the same arguments.
+
+    Tools of a bare listing take one argument at most: little stands between the choices of a tool.
+    """
     draw = Draw(seed ^ 0x3C6EF372, index, load_pool(pool) if pool else None)
-    tools = _listing(draw, split)
+    tools = _bare_listing(draw, split) if is_bare else _listing(draw, split)
     system = draw_system(draw)
     date = stated_date(draw, tools)
     number = 0
@@ -59,6 +62,19 @@ def _listing(draw: Draw, split: Split) -> list[DrawnTool]:
     tools = [draw_tool(draw, draw_action(draw, split))]
     for _ in range(count - 1):
         tools += distractors(draw, tools, split, 1)
+    return draw.shuffled(tools)
+
+
+def _bare_listing(draw: Draw, split: Split) -> list[DrawnTool]:
+    tools = [draw_tool(draw, draw_action(draw, split))]
+    for _ in range(draw.between(1, 5)):
+        tools += distractors(draw, tools, split, 1, near_share=0.4)
+    for tool in tools:
+        required = [p for p in tool.parameters if p.is_required]
+        tool.parameters = draw.sample(required or tool.parameters, 1) if tool.parameters else []
+        for parameter in tool.parameters:
+            if not parameter.kind.hint and draw.chance(0.7):
+                parameter.description = ""
     return draw.shuffled(tools)
 
 
