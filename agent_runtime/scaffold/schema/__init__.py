@@ -93,7 +93,7 @@ def _open(schema: Any, tool_name: str) -> tuple[Document, OptionReader, Shaper]:
 
 
 def _guarded(step: Callable[[], _T], tool_name: str) -> _T:
-    """Run one step; a schema too deep for Python's stack is refused like any other, and by the public error."""
+    """Run one step; a schema too deep for Python's stack is refused like any other, by the public error."""
     try:
         return step()
     except RecursionError as error:
