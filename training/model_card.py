@@ -58,6 +58,7 @@ def model_card(
         "loss": last_metrics.get("validation_loss", "not measured"),
         "preset": "gpu" if recipe.device == "cuda" else "cpu",
         "public": _public_text(recipe),
+        "earlier": _EARLIER if recipe.begin_with else "",
         "licences": _LICENCES,
         "evaluation": evaluation or "Run `python -m training evaluate --model FOLDER --data synthetic`.",
     }
@@ -67,11 +68,16 @@ def model_card(
 def _public_text(recipe: BackboneRecipe) -> str:
     if not recipe.data.public:
         return "Composed conversations are all it read; the tokenizer's merges were also counted on the"
+    share = recipe.data.public_share * (1 - recipe.data.sibling_share)
     return (
-        f"About {recipe.data.public_share:.0%} of what it read are public conversations, most with other\n"
-        "names for tools and parameters. They and the tokenizer's merges come from the"
+        f"About {share:.0%} of the rows it read are public conversations, most with other names for tools and\n"
+        "parameters. They and the tokenizer's merges come from the"
     )
 
+
+_EARLIER = (
+    " The run went on from the weights\nof an earlier one (`begin_with`), whose tokens are not counted here."
+)
 
 _CARD = """\
 ---
@@ -95,7 +101,7 @@ fourth layer without rotary positions. Tokenizer: byte-level BPE with SmolLM3's 
 word alike wherever it stands. Muon (rate {muon_lr}) for hidden matrices, AdamW ({adamw_lr}) for the rest, a
 constant rate that falls at the end, loss on replies, {batch}-token batches. {steps} steps, {tokens} tokens
 without padding, {minutes} minutes on {device}. Last loss on held-out composed conversations: {loss} nats a
-reply token. Begin with `python -m training backbone --preset {preset}`.
+reply token. Begin with `python -m training backbone --preset {preset}`.{earlier}
 
 ## Data
 
