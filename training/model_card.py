@@ -70,8 +70,8 @@ def _public_text(recipe: BackboneRecipe) -> str:
         return "Composed conversations are all it read; the tokenizer's merges were also counted on the"
     share = recipe.data.public_share * (1 - recipe.data.sibling_share)
     return (
-        f"About {share:.0%} of the rows it read are public conversations, most with other names for tools and\n"
-        "parameters. They and the tokenizer's merges come from the"
+        f"About {share:.0%} of the rows it read are public conversations, most with other names for\n"
+        "tools and parameters. They and the tokenizer's merges come from the"
     )
 
 
