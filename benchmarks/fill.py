@@ -264,7 +264,7 @@ async def measure(folder: Path, dtype: str, requests: list[Request], rounds: int
                     )
                     is_last = len(timed[name]) == rounds and not is_warm_up
                     _note(scores[name], turn.usage.forwards, is_ok, is_last=is_last)
-                    said.append(turn.tool_calls)
+                    said.append([(call.name, call.arguments) for call in turn.tool_calls])
                 if said[0] != said[1]:
                     raise SystemExit(f"B2 and B3 made different calls, which is a fault: {said}")
             if not is_warm_up:
