@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -13,9 +14,12 @@ import pytest
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 # Blocks that ask a running server, and the command that starts it, are run in test_server_docs.py.
+# A text block that follows "prints" is what the one before it prints.
 PYTHON_BLOCKS = [
-    block
-    for block in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    (block, shown)
+    for block, shown in re.findall(
+        r"```python\n(.*?)```(?:\n\nprints\n\n```text\n(.*?)```)?", README, flags=re.DOTALL
+    )
     if "127.0.0.1:8000" not in block
 ]
 SMOLCALL_COMMANDS = [
@@ -27,9 +31,10 @@ SMOLCALL_COMMANDS = [
 
 
 @pytest.mark.parametrize(
-    "code", [pytest.param(code, id=f"block-{n}") for n, code in enumerate(PYTHON_BLOCKS)]
+    ("code", "shown"),
+    [pytest.param(code, shown, id=f"block-{n}") for n, (code, shown) in enumerate(PYTHON_BLOCKS)],
 )
-def test_python_block_runs(code: str, tmp_path: Path) -> None:
+def test_python_block_runs_and_prints_what_is_shown(code: str, shown: str, tmp_path: Path) -> None:
     script = tmp_path / "block.py"
     script.write_text(code, encoding="utf-8")
 
@@ -38,6 +43,8 @@ def test_python_block_runs(code: str, tmp_path: Path) -> None:
     )
 
     assert result.returncode == 0, result.stderr
+    if shown:
+        assert result.stdout == shown
 
 
 @pytest.mark.parametrize("command", [pytest.param(command, id=command[:60]) for command in SMOLCALL_COMMANDS])
@@ -47,6 +54,8 @@ def test_smolcall_command_succeeds(command: str) -> None:
     result = subprocess.run(arguments, capture_output=True, text=True, timeout=100, cwd=ROOT, check=False)
 
     assert result.returncode == 0, result.stderr
+    if arguments[3] == "call":
+        assert json.loads(result.stdout)["tool_calls"]
 
 
 def test_links_into_the_repository_exist() -> None:
