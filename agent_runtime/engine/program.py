@@ -26,12 +26,23 @@ class Forward:
     The rows of an exact forward do not depend on which tokens were read together: one forward over many
     tokens gives each the bits that forwards over one token each would give. It costs a little, and what it
     reads is not shared with other turns.
+
+    `branches` are read in the same forward, each as if it alone followed `token_ids`; afterwards they are
+    forgotten. `num_branch_logits` rows are wanted of each, counted from its end. Their bits follow from this
+    forward alone, not from the company it is read in. With branches, `token_ids` may be empty.
+
+    `num_states` asks for what the taps saw of the last so many positions up to the end of `token_ids`, of those
+    read earlier too. A forward that asks for nothing else is answered without computing. There are states
+    only where the backbone was loaded with taps.
     """
 
     token_ids: Sequence[int]
     at: int
     num_logits: int = 1
     is_exact: bool = False
+    branches: Sequence[Sequence[int]] = ()
+    num_branch_logits: int = 1
+    num_states: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +51,9 @@ class Reading:
 
     logits: Tensor  # (num_logits, vocab), float32, on the CPU
     cached_tokens: int = 0
+    states: Tensor | None = None  # (num_states, taps, hidden), on the backbone's device
+    branch_logits: tuple[Tensor, ...] = ()  # of each branch (min(num_branch_logits, length), vocab), as `logits`
+    branch_states: tuple[Tensor, ...] = ()  # of each branch (length, taps, hidden); none without taps
 
 
 Program = Generator[Forward, Reading, Outcome]
