@@ -9,26 +9,44 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..scaffold.frontier import Allowed, CallFrontier
+from ..scaffold.nodes import Slot
 from .program import Program
 from .sampling import Choice, Sampler
 from .tape import Rows, Tape
 from .token_log import TokenLog
 
 
+class Decision(NamedTuple):
+    """One decision among what the schema allows, at temperature 1, before any calibration."""
+
+    logprob: float
+    """Of what was decided."""
+    entropy: float = 0.0
+    """Of the distribution it was drawn from, in nats."""
+    margin: float = 0.0
+    """`logprob` minus that of the best other outcome; 0 where there was none."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilledSlot:
-    """A value and the log-probability of every decision that made it, presence first, the slot's end last.
-
-    Decisions are among allowed tokens only, at temperature 1, before any calibration.
-    """
+    """A value and every decision that made it, the slot's end last."""
 
     value: Any
-    logprobs: tuple[float, ...] = ()
+    leading: tuple[Decision, ...] = ()
+    """Decisions that led to the slot: an optional argument is given, an array has another item."""
+    decisions: tuple[Decision, ...] = ()
     has_overflowed: bool = False
     """Whether the value was ended by its limit, before the backbone wanted to."""
+    slot: Slot | None = field(default=None, compare=False)
+    """What the value was written into; None for one that was not decided at all."""
+
+    @property
+    def logprobs(self) -> tuple[float, ...]:
+        """The log-probability of every decision, presence first."""
+        return tuple(decision.logprob for decision in (*self.leading, *self.decisions))
 
     @property
     def confidence(self) -> float:
@@ -44,12 +62,22 @@ class FilledCall:
     arguments: dict[str, Any]
     text: str
     slots: dict[str, FilledSlot]
-    name_logprobs: tuple[float, ...] = ()
+    name_decisions: tuple[Decision, ...] = ()
     is_cut_short: bool = False
     """Whether an array could not grow, or a constant could not be had, for lack of tokens."""
 
-    structure_logprobs: tuple[float, ...] = ()
-    """Decisions that belong to no value: to leave out what comes last, to end, empty arrays and objects."""
+    structure_decisions: tuple[Decision, ...] = ()
+    """Those that belong to no value: to leave out what comes last, to end, empty arrays and objects."""
+
+    @property
+    def name_logprobs(self) -> tuple[float, ...]:
+        """The log-probability of every decision that made the name."""
+        return tuple(decision.logprob for decision in self.name_decisions)
+
+    @property
+    def structure_logprobs(self) -> tuple[float, ...]:
+        """The log-probability of every decision that belongs to no value."""
+        return tuple(decision.logprob for decision in self.structure_decisions)
 
     @property
     def confidence(self) -> float:
@@ -114,7 +142,7 @@ def fill_autoregressive(
         if token_log is not None:
             token_log.note_choice(logits, allowed.ids, allowed.ending, choice)
         logits = None
-        ledger.note_choice(allowed, choice, is_named=frontier.is_named)
+        ledger.note_choice(allowed, choice, frontier)
         frontier.advance(choice.token_id)
         tape.write((choice.token_id,))
         ledger.note_slots(frontier)
@@ -133,26 +161,32 @@ class _Ledger:
     leads to a slot is booked to that slot.
     """
 
-    by_path: dict[str, list[float]] = field(default_factory=dict)
-    name: list[float] = field(default_factory=list)
-    leading: list[float] = field(default_factory=list)
+    by_path: dict[str, list[Decision]] = field(default_factory=dict)
+    leading_to: dict[str, list[Decision]] = field(default_factory=dict)
+    slots: dict[str, Slot] = field(default_factory=dict)
+    name: list[Decision] = field(default_factory=list)
+    leading: list[Decision] = field(default_factory=list)
     num_slots: int = 0
 
-    def note_choice(self, allowed: Allowed, choice: Choice, *, is_named: bool) -> None:
+    def note_choice(self, allowed: Allowed, choice: Choice, frontier: CallFrontier) -> None:
+        """Book a choice; the frontier stands before it."""
         if allowed.path is None:
-            self.leading.append(choice.logprob)
+            self.leading.append(_decision(choice, choice.logprob))
             return
-        slot = self.by_path.setdefault(allowed.path, []) if is_named else self.name
+        slot, is_named = frontier.open_slot, frontier.is_named
+        if is_named and slot is not None:
+            self.slots[allowed.path] = slot
+        made = self.by_path.setdefault(allowed.path, []) if is_named else self.name
         if choice.token_id in allowed.ending:
-            slot.append(choice.ending_logprob)
-            self.leading.append(choice.logprob - choice.ending_logprob)
+            made.append(_decision(choice, choice.ending_logprob))
+            self.leading.append(Decision(choice.logprob - choice.ending_logprob))
         else:
-            slot.append(choice.logprob)
+            made.append(_decision(choice, choice.logprob))
 
     def note_slots(self, frontier: CallFrontier) -> None:
         num_slots = frontier.num_slots
         if num_slots > self.num_slots:
-            self.by_path.setdefault(frontier.slot_path(self.num_slots), []).extend(self.leading)
+            self.leading_to.setdefault(frontier.slot_path(self.num_slots), []).extend(self.leading)
             self.leading.clear()
             self.num_slots = num_slots
 
@@ -166,12 +200,20 @@ class _Ledger:
             slots={
                 path: FilledSlot(
                     value=value,
-                    logprobs=tuple(self.by_path.get(path, ())),
+                    leading=tuple(self.leading_to.get(path, ())),
+                    decisions=tuple(self.by_path.get(path, ())),
                     has_overflowed=path in frontier.overflowed,
+                    slot=self.slots.get(path),
                 )
                 for path, value in walker.filled
             },
-            name_logprobs=tuple(self.name),
-            structure_logprobs=tuple(self.leading),
+            name_decisions=tuple(self.name),
+            structure_decisions=tuple(self.leading),
             is_cut_short=frontier.is_cut_short,
         )
+
+
+def _decision(choice: Choice, logprob: float) -> Decision:
+    """What was chosen, told with the probability that is booked for it."""
+    has_rival = math.isfinite(choice.rival_logprob)
+    return Decision(logprob, choice.entropy, logprob - choice.rival_logprob if has_rival else 0.0)

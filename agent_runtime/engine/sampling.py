@@ -28,12 +28,15 @@ class Choice:
     """A chosen token.
 
     `logprob` is its log-probability among the allowed tokens at temperature 1; `ending_logprob` that of all
-    tokens that would have ended the slot, together.
+    tokens that would have ended the slot, together. `entropy` (in nats) and `rival_logprob`, the best of what
+    else could have come, take ending the slot for one outcome.
     """
 
     token_id: int
     logprob: float
     ending_logprob: float
+    entropy: float = 0.0
+    rival_logprob: float = -math.inf
 
 
 class Sampler:
@@ -61,7 +64,8 @@ class Sampler:
             top = max(_top(going), _top(stopping))
         stopping_weights = np.exp(stopping - top)
         stopping_weight = float(stopping_weights.sum(dtype=np.float64))
-        total = float(np.exp(going - top).sum(dtype=np.float64)) + stopping_weight
+        going_weights = np.exp(going - top)
+        total = float(going_weights.sum(dtype=np.float64)) + stopping_weight
         if self._sampling.temperature == 0:
             is_ending, at = _best(going, stopping, ids, ending)
         else:
@@ -70,10 +74,15 @@ class Sampler:
             at -= len(going) if is_ending else 0
         token_id, score = (ending[at], stopping[at]) if is_ending else (ids[at], going[at])
         log_total = math.log(total)
+        ending_logprob = math.log(stopping_weight) - log_total if stopping_weight > 0 else -math.inf
+        rival = _top(going) if is_ending else _second(going, at)
         return Choice(
             token_id=int(token_id),
             logprob=float(score) - top - log_total,
-            ending_logprob=math.log(stopping_weight) - log_total if stopping_weight > 0 else -math.inf,
+            ending_logprob=ending_logprob,
+            entropy=log_total
+            - (_weighed(going_weights, going - top) + _self_weighed(stopping_weight)) / total,
+            rival_logprob=max(rival - top - log_total, -math.inf if is_ending else ending_logprob),
         )
 
     def _drawn(self, scores: NDArray[np.float32], top: float) -> int:
@@ -98,6 +107,21 @@ def _taken(logits: NDArray[np.float32], ids: NDArray[np.int64]) -> NDArray[np.fl
 
 def _top(scores: NDArray[np.float32]) -> float:
     return float(scores.max()) if len(scores) else -math.inf
+
+
+def _second(scores: NDArray[np.float32], taken: int) -> float:
+    """The best score but for the one at a place."""
+    return max(_top(scores[:taken]), _top(scores[taken + 1 :]))
+
+
+def _weighed(weights: NDArray[np.float32], logs: NDArray[np.float32]) -> float:
+    """The sum of weights times their logarithms, where those of nothing count nothing."""
+    with np.errstate(invalid="ignore"):
+        return float(np.nansum(weights * logs, dtype=np.float64))
+
+
+def _self_weighed(weight: float) -> float:
+    return weight * math.log(weight) if weight > 0 else 0.0
 
 
 def _best(
