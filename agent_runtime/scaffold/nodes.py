@@ -96,3 +96,17 @@ class Slot:
     def raw_text(self, value: JsonValue) -> str:
         """A value as this slot spells it, without the space."""
         return string_body(value) if self.is_string and isinstance(value, str) else json_text(value)
+
+
+def leaf_slot(leaf: Leaf, path: str, *, has_space: bool) -> Slot:
+    """The slot of a leaf at a path; `has_space` where one stands before its value."""
+    leading_space = has_space and not leaf.is_string
+    return Slot(
+        path=path,
+        shape=leaf.shape,
+        is_string=leaf.is_string,
+        leading_space=leading_space,
+        budget=leaf.budget,
+        constants=tuple(" " + text for text in leaf.constants) if leading_space else leaf.constants,
+        description=leaf.description,
+    )

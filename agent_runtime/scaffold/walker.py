@@ -13,7 +13,7 @@ from typing import Any
 
 from .canonical import ARGUMENTS_KEY, CALL_FOOTER, CALL_HEADER, join_path
 from .fitting import same_json
-from .nodes import Branch, Leaf, Members, Node, Repeat, Slot
+from .nodes import Branch, Leaf, Members, Node, Repeat, Slot, leaf_slot
 from .scaffold import Scaffold
 from .shape import ConstantsShape, IntegerShape, JsonValue, NumberShape, StringShape
 
@@ -319,17 +319,7 @@ def _entered(
 
 def _slot(node: Leaf, frame: Frame | None, path: str, has_space: bool, filled: _Filled) -> Slot | None:
     """The slot of a leaf, or None where every value it could hold is taken."""
-    leading_space = has_space and not node.is_string
-    constants = tuple(" " + text for text in node.constants) if leading_space else node.constants
-    slot = Slot(
-        path=path,
-        shape=node.shape,
-        is_string=node.is_string,
-        leading_space=leading_space,
-        budget=node.budget,
-        constants=constants,
-        description=node.description,
-    )
+    slot = leaf_slot(node, path, has_space=has_space)
     earlier = _earlier_items(frame, path, filled) if frame is not None and frame.is_unique else ()
     return _differing(slot, earlier) if earlier else slot
 
