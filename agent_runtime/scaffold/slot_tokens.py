@@ -23,7 +23,7 @@ _BEHIND_OTHER = re.compile(rb"(?=[,\]}])" + _BEHIND)
 
 
 def end_ids(slot: Slot, vocabulary: TokenVocabulary) -> tuple[int, ...]:
-    """The tokens that may follow a value of this slot, ascending: its closing quote, or a comma or bracket."""
+    """The tokens that may follow a value of this slot, ascending: its quote, or a comma or bracket."""
     return _end_ids(slot.is_string, vocabulary)
 
 
