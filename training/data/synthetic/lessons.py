@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import openings, phrases, questions, replies, requests
+from . import phrases, questions, repeated, replies, requests
 from .conversation import Conversation
 from .draw import Draw
-from .kinds import Piece, Said
-from .naming import plural
+from .kinds import Piece
 from .offering import Split, distractors, draw_action, num_distractors, offer
 from .tools import DrawnTool, Parameter, draw_tool
 
@@ -41,18 +40,15 @@ def parallel(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
 def talk_parallel(draw: Draw, talk: Conversation, tool: DrawnTool) -> None:
     """One request for several calls of one tool."""
     count = 2 if draw.chance(0.6) else draw.between(3, 4)
-    first = requests.choose_values(draw, tool, optional_rate=0.2) or requests.choose_values(
-        draw, tool, optional_rate=1
-    )
+    first = requests.choose_values(
+        draw, tool, optional_rate=draw.pick((0.0, 0.2, 0.5))
+    ) or requests.choose_values(draw, tool, optional_rate=1)
     given_parameters = [p for p in tool.parameters if p.name in first]
     varying = {p.name for p in given_parameters}
-    if len(given_parameters) > 1 and draw.chance(0.5):  # the others are said once, for all calls
-        varying = {
-            p.name
-            for p in draw.sample(
-                [p for p in given_parameters if not p.kind.is_self_explaining] or given_parameters, 1
-            )
-        }
+    if len(given_parameters) > 1 and draw.chance(0.6):  # the others are said once, for all calls
+        most = 1 if len(given_parameters) == 2 or draw.chance(0.6) else 2
+        can_vary = [p for p in given_parameters if not p.kind.is_self_explaining] or given_parameters
+        varying = {p.name for p in draw.sample(can_vary, most)}
     givens = [first]
     for _ in range(count - 1):
         given = {
@@ -60,71 +56,8 @@ def talk_parallel(draw: Draw, talk: Conversation, tool: DrawnTool) -> None:
         }
         if all(requests.arguments_of(given) != requests.arguments_of(other) for other in givens):
             givens.append(given)
-    talk.user(_say_parallel(draw, tool, givens, varying))
+    talk.user(repeated.say_repeated(draw, tool, givens, varying))
     talk.call([(tool, given) for given in givens])
-
-
-def _say_parallel(
-    draw: Draw, tool: DrawnTool, givens: list[dict[str, Said]], varying: set[str]
-) -> list[Piece]:
-    """One request for several calls of one tool."""
-    shared = {name: said for name, said in givens[0].items() if name not in varying}
-    if not shared and draw.chance(0.25):  # each call in a sentence of its own
-        pieces: list[Piece] = []
-        for number, given in enumerate(givens):
-            said = requests.say_request(draw, tool, given, number)
-            pieces += (
-                [draw.pick((" Also, ", " And ", " Then ")), *requests.decapitalise(said)] if number else said
-            )
-        return pieces
-    opening = openings.open_request(draw, tool, givens[0], 0, allow_inside=False)
-    told_apart = [p for p in tool.parameters if p.name in varying]
-    if not shared and len(told_apart) == 2 and len(givens) == 2 and draw.chance(0.35):
-        if not any(p.kind.schema["type"] == "array" or p.kind.is_self_explaining for p in told_apart):
-            return [*opening.before, *_say_respectively(draw, told_apart, givens), opening.after]
-    joiner = draw.pick((" and also", ", and then", " and", "; then", " as well as", " and finally"))
-    only = next((p for p in tool.parameters if p.name in varying), None)
-    if (
-        only is not None and len(varying) == 1 and only.kind.schema["type"] != "array" and draw.chance(0.75)
-    ):  # "in Paris, Rome and Oslo"
-        items = [phrases.value_pieces(only, given[only.name], number) for number, given in enumerate(givens)]
-        listed = phrases.join_items(draw, items)
-        body = phrases.hang(draw, only, listed, len(givens))
-    else:
-        body = []
-        form = draw.between(0, 4)
-        for number, given in enumerate(givens):
-            part = {name: said for name, said in given.items() if name in varying}
-            body += [
-                "" if not number else joiner if number == len(givens) - 1 else ",",
-                *phrases.say_values(draw, tool, part, number, form=form),
-            ]
-    common = phrases.say_values(draw, tool, shared, -1)
-    if draw.chance(0.5) and shared:
-        return [*opening.before, *common, *body, opening.after]
-    return [
-        *opening.before,
-        *body,
-        *(["," if draw.chance(0.3) else "", *common] if shared else []),
-        opening.after,
-    ]
-
-
-def _say_respectively(draw: Draw, parameters: list[Parameter], givens: list[dict[str, Said]]) -> list[Piece]:
-    """Values by parameter: "with bases 3 and 5 and heights 2 and 4, respectively"."""
-    pieces: list[Piece] = []
-    for place, parameter in enumerate(parameters):
-        label = plural(parameter.said_label)
-        items = [
-            phrases.value_pieces(parameter, given[parameter.name], number)
-            for number, given in enumerate(givens)
-        ]
-        pieces += [
-            " and " if place else draw.pick((" with ", " for ", " using ")),
-            f"{label} ",
-            *phrases.join_items(draw, items),
-        ]
-    return [*pieces, draw.pick((", respectively", " respectively"))]
 
 
 def several(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
@@ -143,17 +76,18 @@ def several(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
 
 def talk_several(draw: Draw, talk: Conversation, tools: list[DrawnTool]) -> None:
     """One request for a call of each of the tools."""
-    calls = [(tool, requests.choose_values(draw, tool, optional_rate=0.2)) for tool in tools]
+    calls = [
+        (tool, requests.choose_values(draw, tool, optional_rate=draw.pick((0.0, 0.2, 0.5)))) for tool in tools
+    ]
     if draw.chance(0.2) and calls[0][1]:  # the first tool once more
         again = {p.name: p.kind.sample(draw) for p in tools[0].parameters if p.name in calls[0][1]}
         if requests.arguments_of(again) != requests.arguments_of(calls[0][1]):
             calls.append((tools[0], again))
-    pieces: list[Piece] = []
-    joiner = draw.pick((" Also, ", " Then, ", " And ", " After that, ", " "))
-    for number, (tool, given) in enumerate(calls):
-        said = requests.say_request(draw, tool, given, number)
-        pieces += [joiner, *(requests.decapitalise(said) if joiner != " " else said)] if number else said
-    talk.user(pieces)
+    said = [
+        requests.say_request(draw, tool, given, number, is_alone=False)
+        for number, (tool, given) in enumerate(calls)
+    ]
+    talk.user(repeated.join_requests(draw, said))
     talk.call(calls)
 
 

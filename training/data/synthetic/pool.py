@@ -18,8 +18,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import zstandard
-
+from ..files import opened
 from . import words as w
 from .grammar import Action, ParameterRule
 from .naming import content_words
@@ -217,10 +216,10 @@ def _action(tool: Mapping[str, Any]) -> Action | None:
 
 @cache
 def load_pool(path: str) -> ToolPool:
-    """Read a pool file: zstandard-compressed JSON lines of `{"tool": {...}}`."""
+    """Read a pool file: JSON lines, in zstandard where the name ends in `.zst`, of `{"tool": {...}}`."""
     found: dict[tuple[str, str], Action] = {}
-    with Path(path).open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as unpacked:
-        for line in io.TextIOWrapper(unpacked, encoding="utf8"):
+    with opened(Path(path)) as file:
+        for line in io.TextIOWrapper(file, encoding="utf8"):
             action = _action(json.loads(line)["tool"])
             if action is not None:
                 found.setdefault((action.verbs[0], action.object), action)

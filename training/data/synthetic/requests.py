@@ -139,8 +139,10 @@ def context(draw: Draw) -> str:
     )
 
 
-def say_request(draw: Draw, tool: DrawnTool, given: dict[str, Said], call: int = 0) -> list[Piece]:
-    """A whole request for one call."""
+def say_request(
+    draw: Draw, tool: DrawnTool, given: dict[str, Said], call: int = 0, *, is_alone: bool = True
+) -> list[Piece]:
+    """A whole request for one call; one of several in a message comes without words around it."""
     opening = open_request(draw, tool, given, call)
     rest = {name: said for name, said in given.items() if name not in opening.used}
     roll = draw.random()
@@ -157,6 +159,8 @@ def say_request(draw: Draw, tool: DrawnTool, given: dict[str, Said], call: int =
     if draw.chance(0.3):
         pieces = _without_last_quotes(pieces)
     pieces = _ended(draw, pieces, opening.is_whole)
+    if not is_alone:
+        return pieces
     roll = draw.random()
     if roll < 0.03:
         return [questions.story(draw), " ", *pieces]

@@ -19,13 +19,13 @@ from .stream import stated_date
 from .tools import DrawnTool, draw_tool
 
 KINDS: tuple[tuple[str, float], ...] = (
-    ("single", 0.53),
-    ("parallel", 0.12),
-    ("several", 0.12),
-    ("none_fits", 0.12),
-    ("missing", 0.05),
-    ("report", 0.04),
-    ("chat", 0.02),
+    ("single", 0.38),
+    ("parallel", 0.2),
+    ("several", 0.16),
+    ("none_fits", 0.13),
+    ("missing", 0.04),
+    ("report", 0.03),
+    ("chat", 0.06),
 )
 """What siblings teach, in which shares."""
 

@@ -13,14 +13,14 @@ from .pool import load_pool
 from .tools import DrawnTool
 
 LESSONS: tuple[tuple[str, float, Lesson], ...] = (
-    ("single", 0.44, lessons.single),
-    ("parallel", 0.11, lessons.parallel),
-    ("several", 0.10, lessons.several),
-    ("missing", 0.06, lessons.missing),
+    ("single", 0.35, lessons.single),
+    ("parallel", 0.16, lessons.parallel),
+    ("several", 0.14, lessons.several),
+    ("missing", 0.05, lessons.missing),
     ("none_fits", 0.11, lessons.none_fits),
-    ("chat", 0.03, dialogues.chat),
-    ("report", 0.06, dialogues.report),
-    ("follow_up", 0.03, dialogues.follow_up),
+    ("chat", 0.05, dialogues.chat),
+    ("report", 0.04, dialogues.report),
+    ("follow_up", 0.04, dialogues.follow_up),
     ("chain", 0.03, dialogues.chain),
     ("second_request", 0.03, dialogues.second_request),
 )
