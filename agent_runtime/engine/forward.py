@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from ..errors import ConfigError
 from .key_values import SLAB_STEP, KeyValueShape, KeyValueSlab
-from .linear import Linear
+from .parts import Layer, Parts, read_layer
 from .rotary import RotaryTables, head_size_of
 from .same_rows import exact_query_multiple
 from .weights import Weights
@@ -50,17 +50,6 @@ class Chunk:
     def end(self) -> int:
         """Position after the last token."""
         return self.at + len(self.token_ids)
-
-
-@dataclass(frozen=True, slots=True)
-class _Layer:
-    input_norm: Tensor
-    query_key_value: Linear
-    attention_output: Linear
-    feed_forward_norm: Tensor
-    gate_up: Linear
-    down: Linear
-    is_rotary: bool
 
 
 class _ChunkViews:
@@ -114,10 +103,7 @@ class LeanForward:
         self._exact_step = 1
         self._rotary = RotaryTables(config, length=max_positions, dtype=dtype, device=device)
         self._embedding = weights.tensor("model.embed_tokens.weight")
-        self._layers = [
-            _read_layer(weights, number, bool(config.no_rope_layers[number]))
-            for number in range(config.num_hidden_layers)
-        ]
+        self._layers = [read_layer(weights, number, config) for number in range(config.num_hidden_layers)]
         self._norm = weights.tensor("model.norm.weight")
         self._head = weights.linear(["model.embed_tokens" if config.tie_word_embeddings else "lm_head"])
         # Two rows (a query of two heads) take another kernel than more, which only sometimes shows.
@@ -136,6 +122,21 @@ class LeanForward:
             dtype=self.dtype,
             device=self.device,
             max_length=self._max_positions,
+        )
+
+    @property
+    def parts(self) -> Parts:
+        """What it computes with, for the forward whose shapes are fixed."""
+        return Parts(
+            embedding=self._embedding,
+            layers=tuple(self._layers),
+            norm=self._norm,
+            head=self._head,
+            rotary=self._rotary,
+            epsilon=self._epsilon,
+            num_heads=self._num_heads,
+            num_kv_heads=self._num_kv_heads,
+            head_size=self._head_size,
         )
 
     def logits(self, hidden: Tensor) -> Tensor:
@@ -239,7 +240,7 @@ class LeanForward:
     def _views(self, chunk: Chunk, start: int, num_queries: int) -> _ChunkViews:
         return _ChunkViews(chunk, start, self._group, num_queries, self._exact_multiple)
 
-    def _feed_forward(self, layer: _Layer, hidden: Tensor) -> Tensor:
+    def _feed_forward(self, layer: Layer, hidden: Tensor) -> Tensor:
         normed = functional.rms_norm(hidden, hidden.shape[-1:], layer.feed_forward_norm, self._epsilon)
         gate, up = layer.gate_up(normed).chunk(2, -1)
         return hidden + layer.down(functional.silu(gate).mul_(up))
@@ -331,19 +332,6 @@ class LeanForward:
         if (padding := with_padding(start) - start) > 0:
             wanted = torch.cat((wanted, wanted.new_zeros(padding)))
         return hidden[wanted], projected[wanted], views
-
-
-def _read_layer(weights: Weights, number: int, is_rotary: bool) -> _Layer:
-    name = f"model.layers.{number}"
-    return _Layer(
-        input_norm=weights.tensor(f"{name}.input_layernorm.weight"),
-        query_key_value=weights.linear([f"{name}.self_attn.{part}_proj" for part in "qkv"]),
-        attention_output=weights.linear([f"{name}.self_attn.o_proj"]),
-        feed_forward_norm=weights.tensor(f"{name}.post_attention_layernorm.weight"),
-        gate_up=weights.linear([f"{name}.mlp.gate_proj", f"{name}.mlp.up_proj"]),
-        down=weights.linear([f"{name}.mlp.down_proj"]),
-        is_rotary=is_rotary,
-    )
 
 
 def _causal_mask(num_queries: int, end: int, group: int, like: Tensor) -> Tensor | None:
