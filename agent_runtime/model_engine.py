@@ -22,6 +22,7 @@ from .turn_engine import OnEvent, TurnOrder
 
 if TYPE_CHECKING:
     from .engine.backbone import Backbone
+    from .engine.confidence import ReadsConfidence
     from .engine.engine import Engine
     from .engine.start import TurnStarter
     from .prompt import Prompt
@@ -42,8 +43,22 @@ class ModelSource:
 class ModelEngine:
     """Turns of one model under one deployment."""
 
-    def __init__(self, source: ModelSource, deployment: DeploymentConfig) -> None:
+    def __init__(
+        self,
+        source: ModelSource,
+        deployment: DeploymentConfig,
+        *,
+        confidence: ReadsConfidence | None = None,
+    ) -> None:
+        """Know what to load, and load nothing.
+
+        Args:
+            source: the model.
+            deployment: how to run it.
+            confidence: says how sure we are of a call, in place of what the model's heads say.
+        """
         self._source = source
+        self._confidence = confidence
         self._deployment = deployment
         self._lock = threading.Lock()
         self._opened: tuple[Engine, TurnStarter] | None = None
@@ -99,7 +114,7 @@ class ModelEngine:
             if opened is None:
                 opened = self._opened = (
                     Engine(self._load_backbone, limits_of(self._deployment)),
-                    TurnStarter(),
+                    TurnStarter(self._confidence),
                 )
             return opened
 

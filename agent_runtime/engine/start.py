@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..prompt import Prompt, fit_history
+from .confidence import PlainConfidence, ReadsConfidence
 from .sampling import Sampling
 from .turn import TurnRequest, turn_program
 from .verify import most_ahead
@@ -33,7 +34,13 @@ _REPLY_SHARE = 4
 class TurnStarter:
     """Starts the programs of one engine; remembers what it worked out about the backbone."""
 
-    def __init__(self) -> None:
+    def __init__(self, confidence: ReadsConfidence | None = None) -> None:
+        """Know nothing yet.
+
+        Args:
+            confidence: says how sure we are of a call.
+        """
+        self._confidence = PlainConfidence() if confidence is None else confidence
         self._backbone: Backbone | None = None
         self._view: BackboneView | None = None
         self._has_warned = False
@@ -75,6 +82,7 @@ class TurnStarter:
             call_bias=deployment.call_bias,
             abstain_below=deployment.abstain_below,
             top_logprobs=order.top_logprobs,
+            confidence=self._confidence,
             queue_ms=1000 * (started - ordered_at),
             prompt_ms=1000 * (time.perf_counter() - started),
         )

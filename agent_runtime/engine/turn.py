@@ -35,6 +35,7 @@ from ..scaffold.scaffold import build_scaffold
 from ..scaffold.shape import ObjectShape
 from ..scaffold.walker import CallWalker
 from ..turn_engine import ToolChoice
+from .confidence import CallContext, PlainConfidence, ReadsConfidence
 from .decide import call_opening, decide, decide_another
 from .decode import Decoded, WordStream, decode_text
 from .draft import Drafter
@@ -96,6 +97,7 @@ class TurnRequest:
         call_bias: added to the log-odds of calling.
         abstain_below: a call of lower confidence is not made, unless `tool_choice` asks for one.
         top_logprobs: None for no log-probabilities, else how many alternatives come with each token.
+        confidence: says how sure we are of a call.
         queue_ms: how long the turn waited for its place.
         prompt_ms: how long rendering the prompt took.
     """
@@ -116,6 +118,7 @@ class TurnRequest:
     call_bias: float = 0.0
     abstain_below: float = 0.0
     top_logprobs: int | None = None
+    confidence: ReadsConfidence = PlainConfidence()
     queue_ms: float = 0.0
     prompt_ms: float = 0.0
 
@@ -316,7 +319,7 @@ class _TurnWriter:
                     on_text=_ArgumentsStream(call_id, self._emit),
                     token_log=token_log,
                 )
-            refusal = self._take(filled, call_id, token_log)
+            refusal = self._take(filled, call_id, token_log, call_probability)
             if refusal is not None:
                 stop_reason = refusal if not self._calls or refusal == "length" else stop_reason
                 break
@@ -366,7 +369,9 @@ class _TurnWriter:
     def _begin_call(self, call_id: str, name: str) -> None:
         self._emit(CallStarted(call_id=call_id, name=name))
 
-    def _take(self, filled: FilledCall | None, call_id: str, token_log: TokenLog | None) -> StopReason | None:
+    def _take(
+        self, filled: FilledCall | None, call_id: str, token_log: TokenLog | None, call_probability: float
+    ) -> StopReason | None:
         """Accept a call, or say why the turn ends instead."""
         request = self._request
         if filled is None:
@@ -375,20 +380,27 @@ class _TurnWriter:
             call.name == filled.name and same_json(call.arguments, filled.arguments) for call in self._calls
         ):
             return "tool_calls"  # the backbone repeats itself
-        if request.tool_choice.mode == "auto" and filled.confidence < request.abstain_below:
+        evidence = {path: find_evidence(slot.value, request.messages) for path, slot in filled.slots.items()}
+        confidence = request.confidence.read(
+            filled,
+            CallContext(
+                messages=request.messages,
+                evidence=evidence,
+                earlier=self._calls,
+                num_tools=len(request.tools),
+                call_probability=call_probability,
+            ),
+        )
+        if request.tool_choice.mode == "auto" and confidence.call < request.abstain_below:
             return "abstained"
         self._check(filled)
         call = ToolCall(
             id=call_id,
             name=filled.name,
             arguments=filled.arguments,
-            confidence=filled.confidence,
+            confidence=confidence.call,
             slots={
-                path: SlotDetail(
-                    value=slot.value,
-                    confidence=slot.confidence,
-                    evidence=find_evidence(slot.value, request.messages),
-                )
+                path: SlotDetail(value=slot.value, confidence=confidence.slots[path], evidence=evidence[path])
                 for path, slot in filled.slots.items()
             },
             logprobs=None if token_log is None else token_log.tokens,
