@@ -158,7 +158,7 @@ def test_attention_learns_to_look_where_pointers_lead(tokenizer: PreTrainedToken
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     batch = one_batch([labelled(tokenizer, 1)[0]])
     losses = []
-    for _ in range(15):
+    for _ in range(30):
         pointer_loss = loss_of(forward, batch).pointer_loss
         optimizer.zero_grad()
         torch.autograd.backward(pointer_loss)
