@@ -25,7 +25,8 @@ from typing import Any
 import torch
 from transformers import SmolLM3Config, SmolLM3ForCausalLM, StaticCache
 
-from agent_runtime.engine.forward import Chunk, LeanForward
+from agent_runtime.engine.chunks import Chunk
+from agent_runtime.engine.forward import LeanForward
 from agent_runtime.engine.key_values import KeyValueSlab
 from agent_runtime.engine.same_rows import find_batch_rule
 from agent_runtime.engine.weights import FileWeights

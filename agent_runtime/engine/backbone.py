@@ -16,7 +16,8 @@ from torch import Tensor
 from ..errors import ConfigError
 from .batching import BatchRule
 from .cache import PrefixCache
-from .forward import Chunk, LeanForward
+from .chunks import Chunk
+from .forward import LeanForward
 from .model_folder import find_model_folder, fingerprint_of, read_config, read_tokenizer
 from .quantize import Quantization, check_quantization, load_model
 from .same_rows import find_batch_rule, keeps_bits_with_any_threads

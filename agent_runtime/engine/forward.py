@@ -3,20 +3,24 @@
 Equal to transformers' `SmolLM3ForCausalLM` (the tests hold that), but reads and writes preallocated key
 and value slabs and takes rows of several conversations at once. Each conversation's attention is computed
 by itself with the shapes it would have alone, so company never changes its bits as long as the linear
-layers give each row the same bits; `same_rows.py` finds out whether they do.
+layers give each row the same bits; `same_rows.py` finds out whether they do. The states that heads stand on
+are kept in the slabs as they pass.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from heads import BackboneEnds
+
 from ..errors import ConfigError
+from .chunks import Chunk, ChunkViews
 from .key_values import SLAB_STEP, KeyValueShape, KeyValueSlab
 from .parts import Layer, Parts, read_layer
 from .rotary import RotaryTables, head_size_of
@@ -32,60 +36,21 @@ _BFLOAT16_STEP = 32
 _FEWEST_ROWS = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Consecutive tokens of one conversation to be read in one forward, at positions `at`, `at + 1`, ...
-
-    The slab must have room for them. `num_wanted` counts the rows, from the end, whose hidden states
-    are wanted. The rows of an exact chunk do not depend on which of the tokens stand in it together.
-    """
-
-    slab: KeyValueSlab
-    token_ids: Sequence[int]
-    at: int
-    num_wanted: int
-    is_exact: bool = False
-
-    @property
-    def end(self) -> int:
-        """Position after the last token."""
-        return self.at + len(self.token_ids)
-
-
-class _ChunkViews:
-    """What every layer needs of one chunk, cut out of its slab once per forward.
-
-    Attention sums in an order that follows from how many keys it looks at. In an exact chunk that number
-    follows from the position alone: keys up to the end of a step, those that are not yet written masked.
-    """
-
-    __slots__ = ("is_exact", "keys", "mask", "num_queries", "rows", "values", "written")
-
-    def __init__(self, chunk: Chunk, start: int, group: int, num_queries: int, multiple: int = 1) -> None:
-        data = chunk.slab.data
-        end = seen = chunk.end
-        if chunk.is_exact:
-            seen = -(-end // SLAB_STEP) * SLAB_STEP
-        self.rows = slice(start, start + len(chunk.token_ids))
-        self.written = data[:, :, :, chunk.at : end].unbind(0)
-        self.keys = data[:, 0, :, :seen].unbind(0)
-        self.values = data[:, 1, :, :seen].unbind(0)
-        self.num_queries = num_queries
-        self.is_exact = chunk.is_exact
-        if chunk.is_exact:
-            rows = -(-num_queries // multiple) * multiple
-            self.mask: Tensor | None = _stepped_mask(num_queries, end, group, data, rows=rows, seen=seen)
-        else:
-            self.mask = _causal_mask(num_queries, end, group, data)
-
-
 class LeanForward:
     """The layers of a SmolLM3 backbone, ready to read chunks."""
 
     def __init__(
-        self, config: Any, weights: Weights, *, max_positions: int, dtype: torch.dtype, device: torch.device
+        self,
+        config: Any,
+        weights: Weights,
+        *,
+        max_positions: int,
+        dtype: torch.dtype,
+        device: torch.device,
+        taps: Sequence[int] = (),
     ) -> None:
         _refuse_unsupported(config)
+        self._tap_of_layer = _number_taps(taps, config.num_hidden_layers)
         self.dtype = dtype
         self.device = device
         self._config = config
@@ -122,6 +87,15 @@ class LeanForward:
             dtype=self.dtype,
             device=self.device,
             max_length=self._max_positions,
+            num_taps=len(self._tap_of_layer),
+            hidden_size=self._config.hidden_size,
+        )
+
+    @property
+    def ends(self) -> BackboneEnds:
+        """Embeddings, last norm and vocabulary, which heads share."""
+        return BackboneEnds(
+            embedding=self._embedding, norm_weight=self._norm, epsilon=self._epsilon, project=self._head
         )
 
     @property
@@ -149,7 +123,7 @@ class LeanForward:
         """Read the chunks: write their keys and values, return the wanted hidden states in order.
 
         Args:
-            chunks: of any conversations; chunks of the same one must be in order.
+            chunks: of any conversations; chunks of the same one must be in order, branches last.
             with_padding: how many rows to compute where so many are needed.
 
         Returns:
@@ -159,23 +133,32 @@ class LeanForward:
         hidden, cosines, sines = self._embed(chunks, with_padding)
         views, start = [], 0
         for chunk in chunks:
-            views.append(self._views(chunk, start, len(chunk.token_ids)))
+            views.append(self._views(chunk, start))
             start += len(chunk.token_ids)
+        self._keep_states(hidden, views, 0)
         last = len(self._layers) - 1
+        # Behind the last layer's keys and values only the wanted rows matter, unless their states are kept.
+        is_cut = last + 1 not in self._tap_of_layer and any(
+            chunk.num_rows < len(chunk.token_ids) for chunk in chunks
+        )
         for number, layer in enumerate(self._layers):
             normed = functional.rms_norm(hidden, hidden.shape[-1:], layer.input_norm, self._epsilon)
             projected = layer.query_key_value(normed)
             if layer.is_rotary:
                 self._rotate(projected, cosines, sines)
-            self._write(projected, views, number)
-            if number == last:
-                # Behind the last layer's keys and values only the wanted rows matter.
-                if any(chunk.num_wanted < len(chunk.token_ids) for chunk in chunks):
-                    hidden, projected, views = self._keep_wanted(chunks, hidden, projected, with_padding)
-                if not views:
+            if number == last and is_cut:
+                rows = self._wanted_rows(chunks, with_padding)
+                hidden = hidden[rows]
+                read = self._attend(projected, projected[rows], views, self._wanted_views(chunks), number)
+                if not len(rows):
                     return hidden
-            hidden = hidden + layer.attention_output(self._attend(projected, views, number))
+            else:
+                read = self._attend(projected, projected, views, views, number)
+            hidden = hidden + layer.attention_output(read)
             hidden = self._feed_forward(layer, hidden)
+            self._keep_states(hidden, views, number + 1)
+        if last + 1 in self._tap_of_layer:
+            hidden = self._only_wanted(chunks, hidden, with_padding)
         return functional.rms_norm(hidden, hidden.shape[-1:], self._norm, self._epsilon)
 
     @property
@@ -205,9 +188,7 @@ class LeanForward:
         slab = KeyValueSlab(shape, length)
         slab.data.copy_(torch.sin(torch.arange(slab.data.numel(), device=self.device)).view_as(slab.data))
         num_queries = rows.shape[0]
-        view = _ChunkViews(
-            Chunk(slab, range(num_queries), length - num_queries, 0), 0, self._group, num_queries
-        )
+        view = ChunkViews(Chunk(slab, range(num_queries), length - num_queries, 0), 0, self._group)
         queries = self._layers[0].query_key_value(rows)[:, : self._num_heads * self._head_size]
         return self._attend_one(queries, view, 0)
 
@@ -220,25 +201,51 @@ class LeanForward:
         queries = torch.cos(torch.arange(size[0] * size[1], device=self.device) * 0.7).view(size)
         first, num_rows = end - num_queries + rows.start, rows.stop - rows.start
         chunk = Chunk(slab, range(num_rows), first, num_rows, is_exact=True)
-        view = _ChunkViews(chunk, 0, self._group, num_rows, multiple)
+        view = ChunkViews(chunk, 0, self._group, multiple=multiple)
         return self._attend_one(queries[rows].to(self.dtype), view, 0)
 
     def _pieces(self, chunk: Chunk) -> list[Chunk]:
         """An exact chunk in pieces that attend to equally many keys; any other as it is."""
         if not chunk.is_exact or chunk.at // self._exact_step == (chunk.end - 1) // self._exact_step:
             return [chunk]
-        pieces: list[Chunk] = []
-        at = chunk.at
-        while at < chunk.end:
-            end = min((at // self._exact_step + 1) * self._exact_step, chunk.end)
-            token_ids = chunk.token_ids[at - chunk.at : end - chunk.at]
-            num_wanted = min(len(token_ids), max(0, end - (chunk.end - chunk.num_wanted)))
-            pieces.append(replace(chunk, token_ids=token_ids, at=at, num_wanted=num_wanted))
-            at = end
-        return pieces
+        return chunk.cut(self._exact_step)
 
-    def _views(self, chunk: Chunk, start: int, num_queries: int) -> _ChunkViews:
-        return _ChunkViews(chunk, start, self._group, num_queries, self._exact_multiple)
+    def _views(self, chunk: Chunk, start: int, *, only_wanted: bool = False) -> ChunkViews:
+        return ChunkViews(chunk, start, self._group, multiple=self._exact_multiple, only_wanted=only_wanted)
+
+    def _wanted_views(self, chunks: Sequence[Chunk]) -> list[ChunkViews | None]:
+        """Views for the wanted rows alone."""
+        views: list[ChunkViews | None] = []
+        start = 0
+        for chunk in chunks:
+            views.append(self._views(chunk, start, only_wanted=True) if chunk.num_rows else None)
+            start += chunk.num_rows
+        return views
+
+    def _wanted_rows(self, chunks: Sequence[Chunk], with_padding: Callable[[int], int]) -> Tensor:
+        """Numbers of the wanted rows, and padding if there are any."""
+        rows: list[int] = []
+        start = 0
+        for chunk in chunks:
+            rows.extend(start + row for row in chunk.wanted)
+            start += len(chunk.token_ids)
+        if rows:
+            rows.extend([0] * (with_padding(len(rows)) - len(rows)))
+        return torch.tensor(rows, dtype=torch.long, device=self.device)
+
+    def _only_wanted(
+        self, chunks: Sequence[Chunk], hidden: Tensor, with_padding: Callable[[int], int]
+    ) -> Tensor:
+        if all(chunk.num_rows == len(chunk.token_ids) for chunk in chunks):
+            return hidden
+        return hidden[self._wanted_rows(chunks, with_padding)]
+
+    def _keep_states(self, hidden: Tensor, views: Sequence[ChunkViews], layer: int) -> None:
+        """The states behind a layer into the slabs, if it is tapped."""
+        tap = self._tap_of_layer.get(layer)
+        if tap is not None:
+            for view in views:
+                view.states[tap].copy_(hidden[view.rows])
 
     def _feed_forward(self, layer: Layer, hidden: Tensor) -> Tensor:
         normed = functional.rms_norm(hidden, hidden.shape[-1:], layer.feed_forward_norm, self._epsilon)
@@ -252,10 +259,10 @@ class LeanForward:
         padding = with_padding(len(token_ids)) - len(token_ids)
         token_ids += [0] * padding
         hidden = functional.embedding(torch.tensor(token_ids, device=self.device), self._embedding)
-        if len(chunks) == 1 and not padding:
+        if len(chunks) == 1 and not padding and not chunks[0].branch_sizes:
             rows = slice(chunks[0].at, chunks[0].end)
             return hidden, self._rotary.cosines[rows], self._rotary.sines[rows]
-        at = [position for chunk in chunks for position in range(chunk.at, chunk.end)]
+        at = [position for chunk in chunks for position in chunk.positions]
         positions = torch.tensor(at + [0] * padding, device=self.device)
         return hidden, self._rotary.cosines[positions], self._rotary.sines[positions]
 
@@ -264,27 +271,36 @@ class LeanForward:
         rows = projected[:, : num_rotated * self._head_size].view(-1, num_rotated, self._head_size)
         self._rotary.rotate_in_place(rows, cosines, sines)
 
-    def _write(self, projected: Tensor, views: Sequence[_ChunkViews], layer: int) -> None:
-        """Keys and values into the slabs: (rows, 2, heads, size) -> (2, heads, rows, size)."""
-        kv = projected[:, self._num_heads * self._head_size :]
-        kv = kv.view(-1, 2, self._num_kv_heads, self._head_size).permute(1, 2, 0, 3)
-        if len(views) == 1 and views[0].rows.stop == kv.shape[2]:
-            views[0].written[layer].copy_(kv)
-            return
-        for view in views:
-            view.written[layer].copy_(kv[:, :, view.rows])
+    def _attend(
+        self,
+        projected: Tensor,
+        asking: Tensor,
+        views: Sequence[ChunkViews],
+        asking_views: Sequence[ChunkViews | None],
+        layer: int,
+    ) -> Tensor:
+        """Write all keys and values, and let the asking rows read their own slabs: (rows, heads * size).
 
-    def _attend(self, projected: Tensor, views: Sequence[_ChunkViews], layer: int) -> Tensor:
-        """Attention of every chunk's queries to its own slab: (rows, heads * size)."""
-        queries = projected[:, : self._num_heads * self._head_size]
-        if len(views) == 1 and views[0].rows.stop == queries.shape[0]:
-            return self._attend_one(queries, views[0], layer)
+        Chunk by chunk, since branches that are not beside one another take turns at the same place.
+        """
+        width = self._num_heads * self._head_size
+        # (rows, 2, heads, size) -> (2, heads, rows, size), as it stands in the slabs
+        kv = projected[:, width:].view(-1, 2, self._num_kv_heads, self._head_size).permute(1, 2, 0, 3)
+        queries = asking[:, :width]
+        if len(views) == 1 and views[0].num_queries == kv.shape[2]:
+            views[0].written[layer].copy_(kv)
+            if (view := asking_views[0]) is not None and view.num_queries == len(queries):
+                return self._attend_one(queries, view, layer)
+            views = []  # written already
         read = torch.zeros_like(queries)
-        for view in views:
-            read[view.rows] = self._attend_one(queries[view.rows], view, layer)
+        for number, asking_view in enumerate(asking_views):
+            if views:
+                views[number].written[layer].copy_(kv[:, :, views[number].rows])
+            if asking_view is not None:
+                read[asking_view.rows] = self._attend_one(queries[asking_view.rows], asking_view, layer)
         return read
 
-    def _attend_one(self, queries: Tensor, view: _ChunkViews, layer: int) -> Tensor:
+    def _attend_one(self, queries: Tensor, view: ChunkViews, layer: int) -> Tensor:
         """Query heads that share a key head stand as further rows of it, so keys are never repeated."""
         num_queries, kv_heads, group = view.num_queries, self._num_kv_heads, self._group
         if view.is_exact and view.mask is not None and len(view.mask) > num_queries * group:
@@ -311,54 +327,19 @@ class LeanForward:
         read = read.view(kv_heads, -1, group, self._head_size).transpose(0, 1)[:num_queries]
         return read.reshape(num_queries, -1)
 
-    def _keep_wanted(
-        self, chunks: Sequence[Chunk], hidden: Tensor, projected: Tensor, with_padding: Callable[[int], int]
-    ) -> tuple[Tensor, Tensor, list[_ChunkViews]]:
-        kept: list[Tensor] = []
-        views: list[_ChunkViews] = []
-        end = start = 0
-        for chunk in chunks:
-            end += len(chunk.token_ids)
-            if not chunk.num_wanted:
-                continue
-            kept.append(torch.arange(end - chunk.num_wanted, end, device=self.device))
-            view = self._views(chunk, start, chunk.num_wanted)
-            view.rows = slice(start, start + chunk.num_wanted)
-            views.append(view)
-            start += chunk.num_wanted
-        if not views:
-            return hidden[:0], projected, []
-        wanted = torch.cat(kept)
-        if (padding := with_padding(start) - start) > 0:
-            wanted = torch.cat((wanted, wanted.new_zeros(padding)))
-        return hidden[wanted], projected[wanted], views
-
-
-def _causal_mask(num_queries: int, end: int, group: int, like: Tensor) -> Tensor | None:
-    """What to add to the scores of the last `num_queries` positions before `end`; None when all is seen.
-
-    Row `q * group + g` is query q of the g-th head of its group.
-    """
-    if num_queries == 1:
-        return None
-    mask = torch.zeros((num_queries, group, end), dtype=like.dtype, device=like.device)
-    square = torch.full((num_queries, num_queries), float("-inf"), dtype=like.dtype, device=like.device)
-    mask[:, :, end - num_queries :] = square.triu_(1).unsqueeze(1)
-    return mask.view(num_queries * group, end)
-
-
-def _stepped_mask(num_queries: int, end: int, group: int, like: Tensor, *, rows: int, seen: int) -> Tensor:
-    """The same for an exact chunk: `rows` queries, the last of no meaning, see the first `seen` positions."""
-    mask = torch.zeros((rows, group, seen), dtype=like.dtype, device=like.device)
-    later = torch.full(
-        (num_queries, seen - end + num_queries), float("-inf"), dtype=like.dtype, device=like.device
-    )
-    mask[:num_queries, :, end - num_queries :] = later.triu_(1).unsqueeze(1)
-    return mask.view(rows * group, seen)
-
 
 def _refuse_unsupported(config: Any) -> None:
     if config.hidden_act not in ("silu", "swish"):
         raise ConfigError(f"config.json asks for hidden_act {config.hidden_act!r}: only 'silu' is supported")
     if any(kind != "full_attention" for kind in config.layer_types):
         raise ConfigError("config.json asks for sliding-window attention: only full attention is supported")
+
+
+def _number_taps(taps: Sequence[int], num_layers: int) -> dict[int, int]:
+    """Layer -> its number among the taps."""
+    if list(taps) != sorted({*taps}) or any(not 0 <= layer <= num_layers for layer in taps):
+        raise ConfigError(
+            f"taps={tuple(taps)}: expected rising layer numbers from 0 (the embeddings) to {num_layers}, the "
+            "backbone's last layer"
+        )
+    return {layer: number for number, layer in enumerate(taps)}

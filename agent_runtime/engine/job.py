@@ -10,7 +10,7 @@ import torch
 
 from ..errors import PromptTooLongError
 from .batching import BatchRule, cut_at_blocks, cut_to_size
-from .forward import Chunk
+from .chunks import Chunk
 from .program import Forward, Program, Reading
 
 if TYPE_CHECKING:

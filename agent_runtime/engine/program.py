@@ -31,9 +31,9 @@ class Forward:
     forgotten. `num_branch_logits` rows are wanted of each, counted from its end. Their bits follow from this
     forward alone, not from the company it is read in. With branches, `token_ids` may be empty.
 
-    `num_states` asks for what the taps saw of the last so many positions up to the end of `token_ids`, of those
-    read earlier too. A forward that asks for nothing else is answered without computing. There are states
-    only where the backbone was loaded with taps.
+    `num_states` asks for the states of the last so many positions up to the end of `token_ids`, those that
+    were read earlier included. A forward that asks for nothing else is answered without computing. There are
+    states only where the backbone was loaded with taps.
     """
 
     token_ids: Sequence[int]
@@ -52,8 +52,8 @@ class Reading:
     logits: Tensor  # (num_logits, vocab), float32, on the CPU
     cached_tokens: int = 0
     states: Tensor | None = None  # (num_states, taps, hidden), on the backbone's device
-    branch_logits: tuple[Tensor, ...] = ()  # of each branch (min(num_branch_logits, length), vocab), as `logits`
-    branch_states: tuple[Tensor, ...] = ()  # of each branch (length, taps, hidden); none without taps
+    branch_logits: tuple[Tensor, ...] = ()  # of each branch, (its wanted rows, vocab), float32, on the CPU
+    branch_states: tuple[Tensor, ...] = ()  # of each branch, (its tokens, taps, hidden); empty without taps
 
 
 Program = Generator[Forward, Reading, Outcome]

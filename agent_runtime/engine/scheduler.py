@@ -21,7 +21,7 @@ from .program import Forward, Reading
 from .statistics import EngineStatistics, Tally
 
 if TYPE_CHECKING:
-    from .forward import Chunk
+    from .chunks import Chunk
     from .sequence import KeyValueCache
 
 log = logging.getLogger(__name__)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence as Tokens
 
-from torch import Tensor
-
 from .cache import CachedBlock, PrefixCache
-from .key_values import KeyValueShape, KeyValueSlab
+from .key_values import KeyValueShape, KeyValueSlab, SlabBlock
 
-KeyValueCache = PrefixCache[Tensor]
+KeyValueCache = PrefixCache[SlabBlock]
 
 # Room behind the prompt for a typical reply, so that most turns never grow their slab.
 _REPLY_TOKENS = 192
@@ -27,7 +25,7 @@ class BackboneSequence:
         self._shape = shape
         self._cache = cache
         self._slab: KeyValueSlab | None = None
-        self._fresh: CachedBlock[Tensor] | None = cache.root if cache.is_on else None
+        self._fresh: CachedBlock[SlabBlock] | None = cache.root if cache.is_on else None
         self._num_fresh = 0
         self.length = 0
 
@@ -43,7 +41,7 @@ class BackboneSequence:
         return 0 if self._slab is None else self._slab.capacity
 
     def reserve(self, length: int) -> None:
-        """Make room for `length` positions."""
+        """Make room for `length` positions, those of branches behind the end included."""
         if self._slab is None:
             room = min(length + _REPLY_TOKENS, self._shape.max_length)
             self._slab = KeyValueSlab(self._shape, max(length, room))
@@ -98,7 +96,7 @@ class BackboneSequence:
         """From here on nothing is shared: what comes is not read as a prompt is."""
         self._fresh = None
 
-    def _advance(self, block: CachedBlock[Tensor]) -> None:
+    def _advance(self, block: CachedBlock[SlabBlock]) -> None:
         self._fresh = block
         self._num_fresh += self._cache.block_tokens
         self.length += self._cache.block_tokens

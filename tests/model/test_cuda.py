@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from agent_runtime.engine.backbone import Backbone
+from agent_runtime.engine.chunks import Chunk
 from agent_runtime.engine.engine import Engine, StartProgram
-from agent_runtime.engine.forward import Chunk
 from agent_runtime.engine.scheduler import SchedulerLimits, run_alone
 from tests.forward_programs import greedy, wander
 from tests.tiny_model import make_tiny_model

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from agent_runtime.engine.backbone import Backbone
-from agent_runtime.engine.forward import Chunk
+from agent_runtime.engine.chunks import Chunk
 from agent_runtime.engine.scheduler import run_alone
 from tests.forward_programs import greedy
 

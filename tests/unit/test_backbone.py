@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 from transformers import SmolLM3Config, SmolLM3ForCausalLM
 
 from agent_runtime.engine.backbone import Backbone
-from agent_runtime.engine.forward import Chunk, LeanForward
+from agent_runtime.engine.chunks import Chunk
+from agent_runtime.engine.forward import LeanForward
 from agent_runtime.engine.key_values import KeyValueSlab
 from agent_runtime.engine.scheduler import run_alone
 from agent_runtime.engine.weights import ModuleWeights

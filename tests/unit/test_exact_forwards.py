@@ -13,7 +13,7 @@ from torch import Tensor
 
 from agent_runtime.engine.backbone import Backbone
 from agent_runtime.engine.batching import cut_to_size
-from agent_runtime.engine.forward import Chunk
+from agent_runtime.engine.chunks import Chunk
 from agent_runtime.engine.key_values import KeyValueSlab
 from tests.tiny_model import make_tiny_model
 
