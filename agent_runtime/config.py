@@ -28,6 +28,7 @@ from pydantic import (
 )
 
 from .errors import ConfigError
+from .fill_settings import Expansion, Remask, SlotBudgetChanges
 
 Fill = Literal["autoregressive", "diffusion", "verified"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -55,8 +56,32 @@ class DeploymentConfig(BaseModel):
 
     fill: Fill = "autoregressive"
     """How argument values are written. `autoregressive`: by the backbone, token by token under constraints.
-    `verified`: the same call in fewer forwards; it is drafted by copying, and the backbone reads whole
-    drafts. `diffusion` (with a head bundle): by the diffusion head."""
+    `verified`: the same call in fewer forwards; it is drafted (by heads where there are any, else by copying),
+    and the backbone reads whole drafts. `diffusion` (with a head bundle): the draft itself, after
+    `denoise_steps`; the forwards of a call do not depend on how long its values are."""
+
+    denoise_steps: int = Field(default=2, ge=1, le=64)
+    """With `fill="diffusion"`: passes of the diffusion head over the draft of a call."""
+
+    reencode_every: int = Field(default=1, ge=0, le=64)
+    """With `fill="diffusion"`: denoise steps between forwards of the backbone over the whole draft, which
+    correct it. 0 never reads it: one forward a call."""
+
+    cfg_scale: float = Field(default=0.0, ge=0.0, le=10.0)
+    """How much further than the head says a draft moves towards what the prompt makes of it
+    (classifier-free guidance). 0 is off; more costs a second pass of the head."""
+
+    remask: Remask = Remask()
+    """Doubting what was revealed."""
+
+    expansion: Expansion = Expansion()
+    """Growing values that fill all positions they were given."""
+
+    slot_budget: SlotBudgetChanges = SlotBudgetChanges()
+    """Positions values begin with, where they shall not be those of the bundle's training."""
+
+    fallback_below: float = Field(default=0.0, ge=0.0, le=1.0)
+    """With `fill="diffusion"`: a value of lower confidence is written token by token instead. 0 never."""
 
     temperature: float = Field(default=0.0, ge=0.0, le=10.0)
     """Randomness of words and argument values. 0 always takes the most probable token."""
@@ -275,10 +300,30 @@ def values_from_pairs(pairs: Iterable[str]) -> dict[str, Any]:
     return found
 
 
-def value_from_text(name: str, text: str) -> str | None:
-    """The value a text stands for; `none` and nothing at all mean None where the field can be None."""
-    is_optional = type(None) in get_args(DeploymentConfig.model_fields[name].annotation)
+def value_from_text(name: str, text: str) -> Any:
+    """The value a text stands for; `none` and nothing at all mean None where the field can be None.
+
+    Fields of several parts take a mapping, as YAML or JSON: `{ratio: 0.3}`.
+
+    Raises:
+        ConfigError: a mapping is wanted, and this is none.
+    """
+    kind = DeploymentConfig.model_fields[name].annotation
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return _mapping_from_text(name, text, kind)
+    is_optional = type(None) in get_args(kind)
     return None if is_optional and text.lower() in ("", "none", "null") else text
+
+
+def _mapping_from_text(name: str, text: str, kind: type[BaseModel]) -> dict[str, Any]:
+    try:
+        read = yaml.safe_load(text)
+    except yaml.YAMLError:
+        read = None
+    if not isinstance(read, dict):
+        example = next(iter(kind.model_fields))
+        raise ConfigError(f"{name}: found {text!r}; give a mapping of its parts, like {{{example}: ...}}")
+    return {str(part): value for part, value in read.items()}
 
 
 def revised(config: DeploymentConfig, **changes: Any) -> DeploymentConfig:
@@ -381,7 +426,7 @@ def _explained(error: ValidationError) -> str:
 def _explained_one(found: Any) -> str:
     name = ".".join(map(str, found["loc"]))
     if found["type"] == "extra_forbidden":
-        return _unknown_name(name)
+        return _unknown_name(name) if len(found["loc"]) == 1 else f"unknown part {name!r} of a setting"
     if found["type"] == "value_error":
         return f"{name}: {found['ctx']['error']}"
     return f"{name}: found {found['input']!r}; {found['msg'][0].lower()}{found['msg'][1:]}"
