@@ -179,6 +179,8 @@ class CallFrontier:
         """Paths of the values that were ended by their limit."""
         self.is_cut_short = False
         """Whether an array could not grow, or a constant could not be had, for lack of tokens."""
+        self.num_behind_name = 0
+        """Tokens taken since the tool's name was complete."""
         self._allowed: Allowed | None = None
         self._complete: CallWalker | None = None
         self._limit = max(MAX_READINGS, len(walkers))
@@ -241,6 +243,14 @@ class CallFrontier:
         return reading.node if isinstance(reading, _InLiteral) else self._ends(reading)
 
     @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """What the numbers in `literals` stand for."""
+        reading = self._readings[0]
+        if isinstance(reading, _InLiteral):
+            return reading.walker.candidates
+        return reading.walker.following(self._text(reading) if reading.walker.depends_on_value else "")
+
+    @property
     def place(self) -> Hashable:
         """Where the first reading stands: the same in two calls that differ in other slots' values only."""
         reading = self._readings[0]
@@ -278,6 +288,7 @@ class CallFrontier:
                 forced = list(literal.take_forced())
                 taken += forced
                 self._count(len(forced))
+                self.num_behind_name += len(forced)  # no literal stands before the name
             token_id = self.allowed().only
             if token_id is None:
                 break
@@ -305,6 +316,8 @@ class CallFrontier:
         self._readings = following
         self._complete = completed
         self._allowed = None
+        if self.num_behind_name or self.is_named:
+            self.num_behind_name += 1
 
     # Where a walker stands becomes readings.
 
