@@ -20,7 +20,7 @@ from .recipe import BackboneRecipe, Preset, TokenizerRecipe, read_recipe
 from .recipes import backbone_preset, decayed_from, tokenizer_preset, train_backbone, train_tokenizer_recipe
 from .recipes.embedded import train_embedded
 from .recipes.tokenizer import conversation_length
-from .report import evaluation_tables, write_evaluation_report, write_training_report
+from .report import evaluation_tables, require_plots, write_evaluation_report, write_training_report
 from .tracking import tracker
 
 PRESETS: tuple[str, ...] = get_args(Preset)
@@ -101,6 +101,7 @@ def _run_backbone(parsed: argparse.Namespace) -> None:
     recipe = read_recipe(backbone_preset(parsed.preset), file=parsed.recipe, changes=tuple(parsed.set))
     if parsed.decay_now is not None:
         recipe = decayed_from(recipe, parsed.decay_now)
+    require_plots()
     with TrainingDisplay(recipe) as display, tracker(recipe) as tracked:
         train_backbone(recipe, watchers=(display, *tracked))
     write_training_report(recipe.folder)
@@ -129,6 +130,8 @@ def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
 
 
 def _run_evaluate(parsed: argparse.Namespace) -> None:
+    if parsed.output:
+        require_plots()
     sources = parsed.data or ["synthetic"]
     cases = [case for source in sources for case in read_cases(source, limit=parsed.limit)]
     deployment = DeploymentConfig(fill=parsed.fill, **values_from_pairs(parsed.set))

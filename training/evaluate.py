@@ -131,9 +131,13 @@ async def evaluate(
         deployment: how to run it; greedy decoding by default.
         on_outcome: told of every outcome as it comes.
         concurrency: cases asked at the same time.
+
+    Raises:
+        ConfigError: the model cannot be loaded.
     """
     gate = asyncio.Semaphore(concurrency)
     async with AgentRuntime.load(model, deployment=deployment or DeploymentConfig()) as runtime:
+        await runtime.warm_up()  # a model that cannot be loaded is no wrong answer
 
         async def ask(case: Case) -> Outcome:
             async with gate:

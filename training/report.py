@@ -8,28 +8,44 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import matplotlib
+from agent_runtime.errors import ConfigError
+from agent_runtime.evaluation import Share
 
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
-
-from agent_runtime.evaluation import Share, wilson
-
+from .extras import require
 from .recipe import METRICS_FILE, RECIPE_FILE, BackboneRecipe
 from .scores import Outcome, Scores, grouped
 
-_BLUE, _ORANGE, _GREY = "#2a6f97", "#e07a2f", "#8a8f98"
+
+def require_plots() -> None:
+    """Make sure that reports can be written, before hours of work that end in one.
+
+    Raises:
+        ConfigError: matplotlib is not installed.
+    """
+    require("matplotlib", by="a report with plots")
 
 
 def write_training_report(run: Path) -> Path:
-    """`report.md`, `loss.png` and `speed.png` in the folder of a run."""
+    """`report.md`, `loss.png` and `speed.png` in the folder of a run.
+
+    Raises:
+        ConfigError: the folder is not one of a run that has logged steps, or matplotlib is not installed.
+    """
+    require_plots()
+    from . import plots
+
+    if not (run / METRICS_FILE).is_file() or not (run / RECIPE_FILE).is_file():
+        raise ConfigError(
+            f"{run} holds no {METRICS_FILE} and {RECIPE_FILE}: give the folder of a training run"
+        )
     lines = [json.loads(line) for line in (run / METRICS_FILE).read_text(encoding="utf-8").splitlines()]
     recipe = BackboneRecipe.model_validate_json((run / RECIPE_FILE).read_text(encoding="utf-8"))
     steps = _unrepeated(line for line in lines if "loss" in line)
+    if not steps:
+        raise ConfigError(f"{run} has logged no step yet: train on before asking for its report")
     checks = _unrepeated(line for line in lines if "validation_loss" in line)
-    _plot_loss(run / "loss.png", steps, checks)
-    _plot_speed(run / "speed.png", steps)
+    plots.plot_loss(run / "loss.png", steps, checks)
+    plots.plot_speed(run / "speed.png", steps)
     report = run / "report.md"
     report.write_text(_training_text(recipe, steps, checks), encoding="utf-8")
     return report
@@ -68,48 +84,6 @@ def _training_text(recipe: BackboneRecipe, steps: list[dict[str, Any]], checks: 
 
 def _mean(lines: list[dict[str, Any]], key: str) -> float:
     return float(sum(line[key] for line in lines)) / len(lines)
-
-
-def _plot_loss(file: Path, steps: list[dict[str, Any]], checks: list[dict[str, Any]]) -> None:
-    figure, axes = plt.subplots(figsize=(8, 4), layout="constrained")
-    tokens = {line["step"]: line["num_real_tokens"] / 1e6 for line in steps}
-    at = [line["num_real_tokens"] / 1e6 for line in steps]
-    axes.plot(at, [line["loss"] for line in steps], color=_GREY, linewidth=0.7, alpha=0.6, label="training")
-    axes.plot(at, _smoothed([line["loss"] for line in steps]), color=_BLUE, label="training, smoothed")
-    known = [line for line in checks if line["step"] in tokens]
-    axes.plot(
-        [tokens[line["step"]] for line in known],
-        [line["validation_loss"] for line in known],
-        color=_ORANGE,
-        marker="o",
-        markersize=3,
-        label="held-out",
-    )
-    axes.set(xlabel="million tokens read", ylabel="loss of a reply token (nats)", ylim=(0, None))
-    axes.grid(alpha=0.25)
-    axes.legend(frameon=False)
-    figure.savefig(file, dpi=120)
-    plt.close(figure)
-
-
-def _plot_speed(file: Path, steps: list[dict[str, Any]]) -> None:
-    figure, axes = plt.subplots(figsize=(8, 3), layout="constrained")
-    axes.plot(
-        [line["step"] for line in steps],
-        [line["tokens_per_second"] for line in steps],
-        color=_BLUE,
-        linewidth=0.8,
-    )
-    axes.set(xlabel="step", ylabel="tokens a second,\nwithout padding", ylim=(0, None))
-    axes.grid(alpha=0.25)
-    figure.savefig(file, dpi=120)
-    plt.close(figure)
-
-
-def _smoothed(values: Sequence[float], *, reach: int = 10) -> list[float]:
-    """The mean of each value and its neighbours."""
-    around = [values[max(0, at - reach) : at + reach + 1] for at in range(len(values))]
-    return [sum(near) / len(near) for near in around]
 
 
 def evaluation_tables(outcomes: Sequence[Outcome]) -> str:
@@ -166,12 +140,19 @@ def _median(values: list[float]) -> float:
 def write_evaluation_report(
     folder: Path, outcomes: Sequence[Outcome], *, model: str, sources: Sequence[str]
 ) -> Path:
-    """`evaluation.md`, `evaluation.png` and `outcomes.jsonl` in `folder`."""
+    """`evaluation.md`, `evaluation.png` and `outcomes.jsonl` in `folder`.
+
+    Raises:
+        ConfigError: matplotlib is not installed.
+    """
+    require_plots()
+    from .plots import plot_groups
+
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "outcomes.jsonl").open("w", encoding="utf-8") as file:
         for outcome in outcomes:
             file.write(json.dumps(asdict(outcome), ensure_ascii=False) + "\n")
-    _plot_groups(folder / "evaluation.png", grouped(outcomes))
+    plot_groups(folder / "evaluation.png", grouped(outcomes))
     arguments = " ".join(f"--data {_portable(source)}" for source in sources)
     report = folder / "evaluation.md"
     report.write_text(
@@ -188,22 +169,3 @@ def _portable(source: str) -> str:
     """A source as another machine would give it: without the folders above."""
     kind, separator, rest = source.partition(":")
     return f"{kind}{separator}{Path(rest).name}" if separator else kind
-
-
-def _plot_groups(file: Path, groups: dict[str, Scores]) -> None:
-    names = list(groups)[::-1]
-    shares = [groups[name].exact for name in names]
-    figure, axes = plt.subplots(figsize=(8, 0.8 + 0.38 * len(names)), layout="constrained")
-    bounds = [wilson(share.num_right, share.total) for share in shares]
-    errors = [
-        [max(0.0, share.value - low) for share, (low, _) in zip(shares, bounds, strict=True)],
-        [max(0.0, high - share.value) for share, (_, high) in zip(shares, bounds, strict=True)],
-    ]
-    axes.barh(names, [share.value for share in shares], color=_BLUE, height=0.6)
-    axes.errorbar(
-        [share.value for share in shares], names, xerr=errors, fmt="none", ecolor=_ORANGE, capsize=3
-    )
-    axes.set(xlabel="share right, with 95 % interval", xlim=(0, 1))
-    axes.grid(axis="x", alpha=0.25)
-    figure.savefig(file, dpi=120)
-    plt.close(figure)

@@ -16,6 +16,7 @@ from pathlib import Path
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+from agent_runtime.errors import ConfigError
 from agent_runtime.prompt import compact_chat_template
 
 NUM_RESERVED = 12
@@ -117,5 +118,14 @@ def save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
-    """Read a tokenizer that `save_tokenizer` wrote."""
+    """Read a tokenizer that `save_tokenizer` wrote.
+
+    Raises:
+        ConfigError: the folder holds none.
+    """
+    if not (folder / "tokenizer.json").is_file():
+        raise ConfigError(
+            f"no tokenizer in {folder}: train one (python -m training tokenizer --set output={folder}) or "
+            "name another folder (--set tokenizer=FOLDER)"
+        )
     return PreTrainedTokenizerFast.from_pretrained(str(folder))

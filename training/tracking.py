@@ -8,6 +8,7 @@ from typing import Any
 
 from agent_runtime.errors import ConfigError
 
+from .extras import require
 from .recipe import BackboneRecipe
 from .trainer import Watcher
 
@@ -36,6 +37,7 @@ def tracker(recipe: BackboneRecipe) -> Iterator[tuple[Watcher, ...]]:
     if not recipe.trackers:
         yield ()
         return
+    require("accelerate", by="sending metrics to trackers")
     from accelerate import Accelerator
     from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 

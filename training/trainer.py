@@ -207,19 +207,21 @@ class Trainer:
                 window.add(sums, batch)
             window.norms.append(self._optimizer.step(share))
             counters.step += 1
-            if counters.step % 10 == 0 or counters.step == total:
+            is_due = time.perf_counter() - saved_at > recipe.checkpoint_minutes * 60
+            is_due = is_due or bool(recipe.checkpoint_every and counters.step % recipe.checkpoint_every == 0)
+            is_stopping = self._is_stopping
+            is_due = is_due or counters.step == total or is_stopping
+            if counters.step % 10 == 0 or is_due:  # a checkpoint counts what was read up to it
                 self._log(self._training_metrics(window, share), metrics)
                 window = _Window()
             if counters.step % recipe.validate_every == 0 or counters.step == total:
                 with window.paused():
                     is_best = self._validate(metrics) or is_best
-            is_due = time.perf_counter() - saved_at > recipe.checkpoint_minutes * 60
-            is_due = is_due or bool(recipe.checkpoint_every and counters.step % recipe.checkpoint_every == 0)
-            if is_due or counters.step == total or self._is_stopping:
+            if is_due:
                 with window.paused():
                     self._save(stream.place(), is_best=is_best)
                 is_best, saved_at = False, time.perf_counter()
-            if self._is_stopping:
+            if is_stopping:
                 self._tell("stopped: start the same command again to go on")
                 break
         target = find_checkpoint(self.folder)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from agent_runtime.errors import ConfigError
 from tests.unit.sequence_sources import VOCABULARY, broken, sequences
-from training.batches import BatchStream, DataState, batches
+from training.batches import BatchStream, DataState, LabelledSequence, batches
 from training.checkpoint import find_checkpoint, load_checkpoint
 from training.forward import LossSums, TrainingForward
 from training.optimizer import rate_share
@@ -180,7 +180,10 @@ def test_stopped_run_saves_the_step_it_was_at(tmp_path: Path) -> None:
         child.kill()
     last = find_checkpoint(tmp_path / "run")
     assert last is not None
-    assert load_checkpoint(last).counters["step"] == int(last.name.split("-")[1])
+    saved = load_checkpoint(last).counters
+    assert saved["step"] == int(last.name.split("-")[1])
+    # Padding included, every step reads one batch; a checkpoint between two log lines counts them all.
+    assert saved["num_padded_tokens"] == saved["step"] * BATCHES.tokens
 
 
 class Notes:
@@ -232,7 +235,7 @@ def test_batches_go_on_where_any_of_them_ended(start: int, cut: int) -> None:
         return [batch for batch, _ in zip(stream, range(count), strict=False)]
 
     whole = first(DataState(num_taken=start), cut + 3)
-    rest = first(DataState.from_json(json.loads(json.dumps(whole[cut - 1].state))), 3)
+    rest = first(DataState.from_json(json.loads(json.dumps(whole[cut - 1].state)), LabelledSequence), 3)
     for one, other in zip(whole[cut:], rest, strict=True):
         assert (one.tokens == other.tokens).all()
         assert (one.weights == other.weights).all()

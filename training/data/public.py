@@ -9,11 +9,10 @@ from functools import cache
 from itertools import accumulate
 from pathlib import Path
 
-import zstandard
-
 from agent_runtime.errors import ConfigError
 
 from .example import Example
+from .files import opened
 from .readers import normalised
 from .renaming import renamed
 from .report import ReadReport
@@ -99,8 +98,8 @@ def load_public(folder: str, split: str = "train") -> PublicRows:
 
 
 def _rows_of(path: Path, split: str) -> list[bytes]:
-    with path.open("rb") as file:
-        lines = zstandard.ZstdDecompressor().stream_reader(file).read().splitlines()
+    with opened(path) as file:
+        lines = file.read().splitlines()
     ending = f'"split":"{split}"}}'.encode()
     return list(
         dict.fromkeys(line for line in lines if line.endswith(ending) or json.loads(line)["split"] == split)

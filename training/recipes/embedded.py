@@ -9,7 +9,7 @@ from ..display import TrainingDisplay
 from ..evaluate import evaluate, read_cases
 from ..export import export_model
 from ..recipe import Preset
-from ..report import evaluation_tables, write_evaluation_report, write_training_report
+from ..report import evaluation_tables, require_plots, write_evaluation_report, write_training_report
 from .backbone import backbone_preset, train_backbone
 from .tokenizer import tokenizer_preset, train_tokenizer_recipe
 
@@ -21,7 +21,11 @@ def train_embedded(preset: Preset, *, output: Path, public: str | None = None) -
 
     The folder is `output/{preset}-model`; reports stand in it and in the run's folder. To ship it, copy it to
     `agent_runtime/embedded/model`.
+
+    Raises:
+        ConfigError: a package of the extra `train` is not installed.
     """
+    require_plots()
     tokenizer = tokenizer_preset(preset).model_copy(
         update={"output": str(output / f"{preset}-tokenizer"), "public": public}
     )

@@ -5,14 +5,14 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
-
-import zstandard
 
 from agent_runtime.errors import ConfigError
 
 from ..example import Example
+from ..files import opened
 from ..report import ReadReport
 from ..rows import RowError, build_example, fingerprint, split_of
 from . import apigen, bfcl, glaive, hermes, nestful, normalised, openai_messages, toolace, when2call, xlam
@@ -37,18 +37,14 @@ EVALUATION_ONLY = frozenset({"bfcl"})
 
 
 def _lines(path: Path) -> Iterator[tuple[int, Any]]:
-    """Rows of JSON lines (plain or .zst) or of a JSON array, with their line or item number."""
-    if path.suffix == ".zst":
-        with path.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as unpacked:
-            yield from enumerate(io.TextIOWrapper(unpacked, encoding="utf8"))
-        return
-    with path.open(encoding="utf8") as text:
-        start = text.read(1)
-        text.seek(0)
-        if start == "[":
-            yield from enumerate(json.load(text))
+    """Rows of JSON lines or of a JSON array (plain or .zst), with their line or item number."""
+    with opened(path) as file:
+        text = io.TextIOWrapper(file, encoding="utf8")
+        first = text.readline()
+        if first.startswith("["):
+            yield from enumerate(json.loads(first + text.read()))
         else:
-            yield from enumerate(text)
+            yield from enumerate(chain([first], text))
 
 
 def read_file(
@@ -62,7 +58,7 @@ def read_file(
     """Read a file of public rows.
 
     Args:
-        path: JSON lines, JSON lines in zstandard, or a JSON array.
+        path: JSON lines or a JSON array, plain or in zstandard.
         format: a name in `READERS`.
         split: rows whose called tools are held out belong to `dev`; normalised rows state their own.
         for_training: refuse formats and sources of benchmarks.
@@ -78,7 +74,7 @@ def read_file(
             f"{format} is a benchmark: it can be read for evaluation, not for training (for_training=False)"
         )
     path = Path(path)
-    if not path.is_file():
+    if not path.is_file():  # said at once, not when the first row is asked for
         raise ConfigError(f"no data file at {path}")
     return _read(path, format, split, for_training, report if report is not None else ReadReport())
 
