@@ -6,10 +6,11 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from .callings import called, takes_article
 from .draw import Draw
 from .kinds import Piece, Said
-from .phrases import starts_relative, starts_with_consonant, value_pieces
-from .tools import DrawnTool
+from .phrases import ARTICLES, starts_relative, starts_with_consonant, value_pieces
+from .tools import DrawnTool, Parameter
 
 OPENERS = (
     "{Goal}.",
@@ -93,11 +94,68 @@ def open_request(
     head = _OF_SOME.match(thing)
     if head and draw.chance(0.9) and any(_follows_of(p.phrases) for p in tool.parameters if p.name in given):
         thing = head[1]  # "the president of Peru", not "the president of a country of Peru"
+    modifier = _modifier(draw, tool, given, thing) if allow_inside else None
+    if modifier is not None:
+        parameter, before, behind = modifier
+        inside = [before, *value_pieces(parameter, given[parameter.name], call), " "]
+        thing = _with_hole(thing)
+        opening = _open_plainly(draw, tool, thing)
+        front, _, rest = str(opening.before[0]).partition(_HOLE)
+        if front.endswith(" a ") and not before and not starts_with_consonant(inside[1:]):
+            front = f"{front[:-1]}n "
+        return Opening([front, *inside, behind + rest], opening.after, (parameter.name,))
+    return _open_plainly(draw, tool, thing)
+
+
+def _open_plainly(draw: Draw, tool: DrawnTool, thing: str) -> Opening:
+    """A question about the thing, or a wish to do what the tool does with it."""
+    action = tool.action
     if action.family in ("calc", "get") and draw.chance(0.5):
         before, after = _question_about(draw, thing)
         return Opening([before + thing], after)
     verb = "look for" if tool.verb == "search" else draw.pick(action.verbs) if draw.chance(0.4) else tool.verb
     return _goal(draw, f"{verb} {thing}")
+
+
+_HOLE = "\x00"
+_COUNTED = frozenset(
+    ("limit", "count", "top", "n", "num results", "number of results", "max results", "quantity", "number")
+)
+_KINDS_OF = frozenset(
+    "type kind mode style category format level class gender season difficulty size".split()
+)
+
+
+def _with_hole(thing: str) -> str:
+    """The thing with room for a word before its noun."""
+    first, space, rest = thing.partition(" ")
+    if first in ("a", "an", "the", "my", "some", "all"):
+        return f"{'a' if first == 'an' else first} {_HOLE}{rest}"
+    return _HOLE + thing
+
+
+def _modifier(
+    draw: Draw, tool: DrawnTool, given: dict[str, Said], thing: str
+) -> tuple[Parameter, str, str] | None:
+    """A value that can stand before the noun of the thing: "5 Italian restaurants", and words around it."""
+    if not draw.chance(0.4):
+        return None
+    for parameter in draw.shuffled([p for p in tool.parameters if p.name in given]):
+        value, pieces = given[parameter.name]
+        text = "".join(piece if isinstance(piece, str) else piece.text for piece in pieces)
+        is_number = isinstance(value, int) and not isinstance(value, bool)
+        if is_number and parameter.label in _COUNTED and _is_plural(thing) and 1 < value < 60:
+            return parameter, draw.pick(("", "", "top ", "first ", "best ")), ""
+        is_word = text.replace("-", "").replace(" ", "").isalpha() and len(text) < 16
+        if not is_word or not isinstance(value, (str, list)):
+            continue
+        if parameter.kind_name == "enum":
+            says_kind = bool(_KINDS_OF & set(parameter.label.split()))
+            if says_kind and not text.startswith(("in ", "by ", "for ", "with ", "at ")):
+                return parameter, "", ""
+        elif takes_article(parameter.kind_name):
+            return parameter, "", ""
+    return None
 
 
 def _question_about(draw: Draw, thing: str) -> tuple[str, str]:
@@ -145,6 +203,9 @@ def _open_with(draw: Draw, ask: str, tool: DrawnTool, given: dict[str, Said], ca
             return None
         used.append(parameter.name)
         value = value_pieces(parameter, given[parameter.name], call)
+        stands_behind = inside[-1] if inside else parts[0]
+        if not str(stands_behind).endswith(ARTICLES) and not rest.startswith(("'", "-")):
+            value = called(draw, parameter.kind_name, value)
         if starts_relative(value):  # "on tomorrow" is no English
             if inside and isinstance(inside[-1], str):
                 inside[-1] = _without_on(inside[-1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from .callings import called
 from .draw import Draw
 from .families import families_of, say_family
 from .kinds import Copy, Fixed, Piece, Said
@@ -54,10 +55,15 @@ def _phrase(draw: Draw, parameter: Parameter, pieces: list[Piece], *, is_first: 
         pieces = [f"{pieces[0].removeprefix('in ')} from now", *pieces[1:]]
     if before.endswith(" a ") and not starts_with_consonant(pieces):
         before = f"{before[:-1]}n "
+    if not before.endswith(ARTICLES):
+        pieces = called(draw, parameter.kind_name, pieces)
     return [before, *pieces, after]
 
 
-_FORMS = (0, 0, 1, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 11, 11, 12, 12, 13)
+ARTICLES = ("the ", " a ", " an ")
+"""Ends of what may not stand before another article."""
+
+_FORMS = (0, 0, 1, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 11, 11, 12, 12, 12, 13)
 """Ways to say values by their names; 11 says the names first and the values after them."""
 _LINKS = {
     0: ("with {} ", "{} "),
@@ -83,6 +89,8 @@ def _named(
     draw: Draw, form: int, parameter: Parameter, pieces: list[Piece], *, is_first: bool
 ) -> list[Piece]:
     label = parameter.said_label
+    if form not in (2, 10, 12, 13):
+        pieces = called(draw, parameter.kind_name, pieces)
     if form == 1:
         article = _article(parameter) if is_first or draw.chance(0.7) else ""
         return [f"with {article}{label} of " if is_first else f"{article}{label} of ", *pieces]
@@ -92,6 +100,12 @@ def _named(
             return ["with " if is_first else "", *pieces]
         if parameter.kind.schema["type"] in ("integer", "number") and len(label) > 2:
             return ["with " if is_first else "", *pieces, f" {label}"]
+        if _is_modifier(parameter, pieces):
+            return [
+                draw.pick(("with ", "using ", "for ", "with the ")) if is_first else "",
+                *pieces,
+                f" {label}",
+            ]
         form = 0
     if form == 5:
         return ["with " if is_first else "", *pieces, f" as {'the ' if len(label) > 2 else ''}{label}"]
@@ -102,6 +116,17 @@ def _named(
         link.format(f"the {label}" if form == 3 and len(label) > 2 and draw.chance(0.5) else label),
         *pieces,
     ]
+
+
+_NO_HEADS = frozenset("name text title message content query q id key code comment note body".split())
+
+
+def _is_modifier(parameter: Parameter, pieces: list[Piece]) -> bool:
+    """Whether the value may stand before the parameter's name: "with gini criterion"."""
+    if parameter.kind.schema["type"] != "string" or parameter.said_label in _NO_HEADS:
+        return False
+    text = "".join(piece if isinstance(piece, str) else piece.text for piece in pieces)
+    return len(text) < 24 and text[-1].isalnum() and text[0].isalnum() and not starts_relative(pieces)
 
 
 def _is_short(parameter: Parameter, pieces: list[Piece]) -> bool:

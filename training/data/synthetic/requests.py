@@ -58,9 +58,14 @@ def _default_said(parameter: Parameter) -> Said:
     return parameter.default, [Copy("", text)]
 
 
-def choose_values(draw: Draw, tool: DrawnTool, *, optional_rate: float = 0.3) -> dict[str, Said]:
-    """Values for all required parameters and some optional ones, in schema order."""
+_OPTIONAL_RATES = (0.0, 0.2, 0.4, 0.6, 0.9)
+
+
+def choose_values(draw: Draw, tool: DrawnTool, *, optional_rate: float | None = None) -> dict[str, Said]:
+    """Values for all required parameters and some optional ones, few to nearly all, in schema order."""
     given: dict[str, Said] = {}
+    if optional_rate is None:
+        optional_rate = draw.pick(_OPTIONAL_RATES)
     if not any(
         parameter.is_required for parameter in tool.parameters
     ):  # else most of these calls would say nothing

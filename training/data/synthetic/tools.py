@@ -33,6 +33,8 @@ class Parameter:
     """What the schema allows beside the value: nothing, null in `type`, or a union ("anyOf null")."""
     said_label: str = ""
     """What requests call it: its label, or another word for it."""
+    kind_name: str = ""
+    """Its kind in the grammar."""
 
 
 @dataclass(slots=True)
@@ -332,6 +334,7 @@ def draw_parameter(
         rule.names[0],
         beside,
         said,
+        rule.kind,
     )
 
 
