@@ -12,7 +12,7 @@ import queue
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,28 @@ NAME, VALUE = 0, 1
 """Kinds of pointers: to a tool's name in the listing, to a value in a message."""
 
 
+class Row(Protocol):
+    """A row of a batch: tokens and whatever is known about them."""
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """Its tokens; none where a number of the data holds nothing to learn from."""
+
+    def as_json(self) -> list[Any]:
+        """Plain data for a checkpoint."""
+
+    @classmethod
+    def from_json(cls, parts: Sequence[Any]) -> Self:
+        """Read what `as_json` wrote."""
+
+    @staticmethod
+    def collate(rows: Any, length: int, pad_id: int, state: dict[str, Any]) -> Any:
+        """Rows as one batch, which carries the place in the data behind it as its `state`."""
+
+
+RowT = TypeVar("RowT", bound=Row)
+
+
 @dataclass(frozen=True, slots=True)
 class LabelledSequence:
     """Token ids and the loss weight of each; 0 is read only. An empty one is counted and passed over."""
@@ -46,14 +68,32 @@ class LabelledSequence:
     its positions go on from there. None: one conversation, all of it."""
     pointers: tuple[Pointer, ...] = ()
 
+    def as_json(self) -> list[Any]:
+        """Plain data for a checkpoint."""
+        pointers = [list(pointer) for pointer in self.pointers]
+        return [list(self.ids), list(self.weights), list(self.starts), pointers]
+
+    @classmethod
+    def from_json(cls, parts: Sequence[Any]) -> LabelledSequence:
+        """Read what `as_json` wrote."""
+        ids, weights, starts, pointers = (*parts, [], [])[:4]
+        return cls(
+            tuple(ids), tuple(weights), tuple(starts), tuple(Pointer(*pointer) for pointer in pointers)
+        )
+
+    @staticmethod
+    def collate(rows: list[LabelledSequence], length: int, pad_id: int, state: dict[str, Any]) -> Batch:
+        """Rows as one batch."""
+        return _collate(rows, length, pad_id, state)
+
 
 @dataclass(slots=True)
-class DataState:
+class DataState(Generic[RowT]):
     """A place in the data: how many sequences were taken, and which wait for company of their length."""
 
     num_taken: int = 0
     num_too_long: int = 0
-    waiting: dict[int, list[LabelledSequence]] = field(default_factory=dict)
+    waiting: dict[int, list[RowT]] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """Plain data for a checkpoint."""
@@ -61,32 +101,21 @@ class DataState:
             "num_taken": self.num_taken,
             "num_too_long": self.num_too_long,
             "waiting": {
-                str(length): [_plain(sequence) for sequence in rows] for length, rows in self.waiting.items()
+                str(length): [row.as_json() for row in rows] for length, rows in self.waiting.items()
             },
         }
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> DataState:
+    def from_json(cls, data: dict[str, Any], row: type[RowT]) -> DataState[RowT]:
         """Read what `as_json` wrote."""
-        return cls(
+        return DataState(
             num_taken=data["num_taken"],
             num_too_long=data["num_too_long"],
             waiting={
-                int(length): [_sequence(parts) for parts in rows] for length, rows in data["waiting"].items()
+                int(length): [row.from_json(parts) for parts in rows]
+                for length, rows in data["waiting"].items()
             },
         )
-
-
-def _plain(sequence: LabelledSequence) -> list[list[Any]]:
-    pointers = [list(pointer) for pointer in sequence.pointers]
-    return [list(sequence.ids), list(sequence.weights), list(sequence.starts), pointers]
-
-
-def _sequence(parts: list[list[Any]]) -> LabelledSequence:
-    ids, weights, starts, pointers = (*parts, [], [])[:4]
-    return LabelledSequence(
-        tuple(ids), tuple(weights), tuple(starts), tuple(Pointer(*pointer) for pointer in pointers)
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,21 +130,23 @@ class Batch:
     state: dict[str, Any]
 
 
-SequenceSource = Callable[[int, int], Iterator[LabelledSequence]]
-"""Called with a start and a stride: yields sequences `start`, `start + stride`, ... of an endless, fixed
-order. Picklable."""
+RowSource = Callable[[int, int], Iterator[RowT]]
+"""Called with a start and a stride: yields rows `start`, `start + stride`, ... of an endless, fixed order.
+Picklable."""
+
+SequenceSource = RowSource[LabelledSequence]
 
 
 def batches(
-    source: SequenceSource,
+    source: RowSource[RowT],
     recipe: BatchRecipe,
     *,
     pad_id: int,
-    state: DataState,
+    state: DataState[RowT],
     shard: int = 0,
     num_shards: int = 1,
-) -> Iterator[Batch]:
-    """Fill buckets of equal length and give each as it fills; a shard reads every `num_shards`th sequence."""
+) -> Iterator[Any]:
+    """Fill buckets of equal length and give each as it fills; a shard reads every `num_shards`th row."""
     for sequence in source(shard + state.num_taken * num_shards, num_shards):
         state.num_taken += 1
         if not sequence.ids:
@@ -128,10 +159,10 @@ def batches(
         rows.append(sequence)
         if len(rows) == recipe.tokens // length:
             del state.waiting[length]
-            yield _collate(rows, length, pad_id, state)
+            yield sequence.collate(rows, length, pad_id, state.as_json())
 
 
-def _collate(rows: list[LabelledSequence], length: int, pad_id: int, state: DataState) -> Batch:
+def _collate(rows: list[LabelledSequence], length: int, pad_id: int, state: dict[str, Any]) -> Batch:
     tokens = np.full((len(rows), length), pad_id, dtype=np.int64)
     weights = np.zeros((len(rows), length), dtype=np.float32)
     for row, sequence in enumerate(rows):
@@ -146,7 +177,7 @@ def _collate(rows: list[LabelledSequence], length: int, pad_id: int, state: Data
             dtype=np.int64,
         ).reshape(-1, 4),
         num_real=sum(len(s.ids) for s in rows),
-        state=state.as_json(),
+        state=state,
     )
 
 
@@ -168,13 +199,14 @@ class BatchStream:
 
     def __init__(
         self,
-        source: SequenceSource,
+        source: RowSource[Any],
         recipe: BatchRecipe,
         *,
         pad_id: int,
         states: Sequence[dict[str, Any]],
         turn: int = 0,
         ahead: int = 12,
+        row: type[Row] = LabelledSequence,
     ) -> None:
         context = multiprocessing.get_context("spawn")
         self.states = list(states)
@@ -183,7 +215,7 @@ class BatchStream:
         self._processes: list[BaseProcess] = [
             context.Process(
                 target=_produce,
-                args=(output, source, recipe, pad_id, state, shard, len(states)),
+                args=(output, source, recipe, pad_id, state, shard, len(states), row),
                 daemon=True,
             )
             for shard, (output, state) in enumerate(zip(self._queues, states, strict=True))
@@ -204,7 +236,7 @@ class BatchStream:
     def __iter__(self) -> BatchStream:
         return self
 
-    def __next__(self) -> Batch:
+    def __next__(self) -> Any:
         shard = self.turn % len(self._queues)
         batch = self._wait(shard)
         self.states[shard] = batch.state
@@ -215,7 +247,7 @@ class BatchStream:
         """The place in the data behind the last batch, for a checkpoint."""
         return {"turn": self.turn, "shards": list(self.states)}
 
-    def _wait(self, shard: int) -> Batch:
+    def _wait(self, shard: int) -> Any:
         waited_s = 0.0
         while True:
             try:
@@ -227,25 +259,26 @@ class BatchStream:
                         "the data process ended without a word: try `python -m training data show`"
                     ) from None
                 continue
-            if isinstance(made, Batch):
-                return made
-            raise RuntimeError(f"the data process failed: {made}")
+            if isinstance(made, str):
+                raise RuntimeError(f"the data process failed: {made}")
+            return made
 
 
 def _produce(
     output: Any,
-    source: SequenceSource,
+    source: RowSource[Any],
     recipe: BatchRecipe,
     pad_id: int,
     state: dict[str, Any],
     shard: int,
     num_shards: int,
+    row: type[Row],
 ) -> None:
     made = batches(
         source,
         recipe,
         pad_id=pad_id,
-        state=DataState.from_json(state),
+        state=DataState.from_json(state, row),
         shard=shard,
         num_shards=num_shards,
     )
@@ -258,7 +291,7 @@ def _produce(
         output.put(f"{type(error).__name__}: {error}")
 
 
-def _has_put(output: Any, batch: Batch) -> bool:
+def _has_put(output: Any, batch: Any) -> bool:
     """Wait for a place in the queue, but not for a training process that was killed."""
     parent = multiprocessing.parent_process()
     while True:

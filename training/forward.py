@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -132,29 +133,102 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, unread: Tensor) -> Tensor
     return attended.permute(0, 3, 1, 2, 4).reshape(rows * length, -1)
 
 
-class TrainingForward:
-    """Forward and loss of `model`, whose parameters stay float32.
+@dataclass(frozen=True, slots=True)
+class PackedLayer:
+    """The weights of a layer as its two halves take them."""
 
-    `is_compiled` compiles the halves of a layer; worthwhile for runs of more than a few minutes, when
-    every batch has the same number of tokens.
+    input_norm: Tensor
+    qkv: Tensor
+    output: Tensor
+    after_norm: Tensor
+    gate_up: Tensor
+    down: Tensor
+    has_rotation: bool
+
+
+class LayerForward:
+    """One layer of a SmolLM3 backbone over flattened rows of tokens.
+
+    `is_compiled` compiles its two halves; worthwhile for runs of more than a few minutes, when every batch
+    has the same number of tokens.
     """
+
+    def __init__(self, config: Any, *, is_compiled: bool) -> None:
+        self._num_heads, self._num_kv_heads = config.num_attention_heads, config.num_key_value_heads
+        self._epsilon = config.rms_norm_eps
+        self._head_dim = config.hidden_size // config.num_attention_heads
+        self._before: Callable[..., tuple[Tensor, Tensor, Tensor]] = _before_attention
+        self._after: Callable[..., Tensor] = _after_attention
+        if is_compiled:
+            self._before, self._after = torch.compile(_before_attention), torch.compile(_after_attention)
+        self._inverse_frequencies = 1.0 / (
+            config.rope_parameters["rope_theta"]
+            ** (torch.arange(0, self._head_dim, 2, dtype=torch.float32) / self._head_dim)
+        )
+
+    def packed(self, layer: Any, dtype: torch.dtype) -> PackedLayer:
+        """The weights of a transformers layer, joined and converted; gradients flow back through it."""
+        attention, mlp = layer.self_attn, layer.mlp
+        qkv = torch.cat((attention.q_proj.weight, attention.k_proj.weight, attention.v_proj.weight))
+        return PackedLayer(
+            input_norm=layer.input_layernorm.weight,
+            qkv=qkv.to(dtype),
+            output=attention.o_proj.weight.to(dtype),
+            after_norm=layer.post_attention_layernorm.weight,
+            gate_up=torch.cat((mlp.gate_proj.weight, mlp.up_proj.weight)).to(dtype),
+            down=mlp.down_proj.weight.to(dtype),
+            has_rotation=bool(attention.use_rope),
+        )
+
+    def rotation(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Cosines and sines of positions (tokens,)."""
+        angles = positions[:, None].float() * self._inverse_frequencies.to(positions.device)
+        return angles.cos(), angles.sin()
+
+    def layer(
+        self,
+        x: Tensor,
+        weights: PackedLayer,
+        turn: tuple[Tensor, Tensor],
+        unread: Tensor,
+        on_attention: Callable[[Tensor, Tensor], None] | None = None,
+    ) -> Tensor:
+        """States (tokens, hidden) behind a layer.
+
+        Args:
+            x: states before it.
+            weights: of `packed`.
+            turn: of `rotation`.
+            unread: minus infinity where a token may not be read, (rows or 1, length, length).
+            on_attention: told queries and keys, (rows, length, heads, size).
+        """
+        length = unread.shape[1]
+        cos, sin = turn
+        if not weights.has_rotation:
+            cos, sin = torch.ones_like(cos), torch.zeros_like(sin)
+        query, key, value = self._before(
+            x, weights.input_norm, weights.qkv, cos, sin, self._num_heads, self._num_kv_heads, self._epsilon
+        )
+        in_rows = (x.shape[0] // length, length, -1, self._head_dim)
+        query, key, value = query.view(in_rows), key.view(in_rows), value.view(in_rows)
+        if on_attention is not None:
+            on_attention(query, key)
+        attended = _attend(query, key, value, unread)
+        return self._after(
+            x, attended, weights.output, weights.after_norm, weights.gate_up, weights.down, self._epsilon
+        )
+
+
+class TrainingForward:
+    """Forward and loss of `model`, whose parameters stay float32. `is_compiled` as for `LayerForward`."""
 
     def __init__(self, model: SmolLM3ForCausalLM, *, dtype: torch.dtype, is_compiled: bool) -> None:
         self.model = model
         self.config = model.config
         self.dtype = dtype
-        self._before: Callable[..., tuple[Tensor, Tensor, Tensor]] = _before_attention
-        self._after: Callable[..., Tensor] = _after_attention
-        if is_compiled:
-            self._before, self._after = torch.compile(_before_attention), torch.compile(_after_attention)
-        config = model.config
+        self._layers = LayerForward(model.config, is_compiled=is_compiled)
         layers = list(model.model.layers)
         self._pointing_layer = next((layer for layer in layers if not layer.self_attn.use_rope), layers[-1])
-        self._head_dim = config.hidden_size // config.num_attention_heads
-        self._inverse_frequencies = 1.0 / (
-            config.rope_parameters["rope_theta"]
-            ** (torch.arange(0, self._head_dim, 2, dtype=torch.float32) / self._head_dim)
-        )
         self._angles: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
 
     def states(
@@ -166,44 +240,27 @@ class TrainingForward:
         `branches` (rows, length) numbers what stands side by side in a row, behind a part (0) read by all.
         """
         rows, length = tokens.shape
-        config, dtype = self.config, self.dtype
         cos, sin = self._rotation(rows, length, tokens.device)
         if branches is None:
             branches = torch.zeros((1, length), dtype=torch.long, device=tokens.device)
         else:
             at = _positions(branches).reshape(-1)
             cos, sin = cos[at], sin[at]
-        unread = _unread(branches, dtype)
+        unread = _unread(branches, self.dtype)
         pointed = torch.zeros((), device=tokens.device)
+
+        def point(query: Tensor, key: Tensor) -> None:
+            nonlocal pointed
+            assert pointers is not None
+            pointed = _pointer_loss(query, key, unread, pointers)
+
         body = self.model.model
-        x = F.embedding(tokens.reshape(-1), body.embed_tokens.weight).to(dtype)
-        num_heads, num_kv_heads = config.num_attention_heads, config.num_key_value_heads
-        epsilon = config.rms_norm_eps
+        x = F.embedding(tokens.reshape(-1), body.embed_tokens.weight).to(self.dtype)
         for layer in body.layers:
-            attention, mlp = layer.self_attn, layer.mlp
-            qkv = torch.cat((attention.q_proj.weight, attention.k_proj.weight, attention.v_proj.weight)).to(
-                dtype
-            )
-            turn = (cos, sin) if attention.use_rope else (torch.ones_like(cos), torch.zeros_like(sin))
-            query, key, value = self._before(
-                x, layer.input_layernorm.weight, qkv, *turn, num_heads, num_kv_heads, epsilon
-            )
-            in_rows = (rows, length, -1, self._head_dim)
-            query, key, value = query.view(in_rows), key.view(in_rows), value.view(in_rows)
-            if pointers is not None and layer is self._pointing_layer:
-                pointed = _pointer_loss(query, key, unread, pointers)
-            attended = _attend(query, key, value, unread)
-            gate_up = torch.cat((mlp.gate_proj.weight, mlp.up_proj.weight)).to(dtype)
-            x = self._after(
-                x,
-                attended,
-                attention.o_proj.weight.to(dtype),
-                layer.post_attention_layernorm.weight,
-                gate_up,
-                mlp.down_proj.weight.to(dtype),
-                epsilon,
-            )
-        return _rms_norm(x, body.norm.weight, epsilon), pointed
+            is_pointing = pointers is not None and layer is self._pointing_layer
+            weights = self._layers.packed(layer, self.dtype)
+            x = self._layers.layer(x, weights, (cos, sin), unread, point if is_pointing else None)
+        return _rms_norm(x, body.norm.weight, self.config.rms_norm_eps), pointed
 
     def loss(
         self,
@@ -238,7 +295,7 @@ class TrainingForward:
         """Cosines and sines for `rows` rows, flattened; kept, since batches have few distinct shapes."""
         kept = self._angles.get((rows, length))
         if kept is None:
-            angles = torch.arange(length, dtype=torch.float32)[:, None] * self._inverse_frequencies
-            kept = (angles.cos().repeat(rows, 1).to(device), angles.sin().repeat(rows, 1).to(device))
+            cos, sin = self._layers.rotation(torch.arange(length, device=device))
+            kept = (cos.repeat(rows, 1), sin.repeat(rows, 1))
             self._angles[rows, length] = kept
         return kept

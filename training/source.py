@@ -40,9 +40,9 @@ class ConversationSource:
         tokenizer = Tokenizer.from_file(str(self.tokenizer / "tokenizer.json"))
         labeller = Labeller(tokenizer, PromptFormat.compact(), self.recipe)
         num_short = 0 if self.is_held_out else self.recipe.short_first
-        recipe = self._mixture()
+        recipe = self.mixture()
         for number in count(start + self.recipe.start, stride):
-            if not self.is_held_out and Random(number ^ 0x51B1).random() < self.recipe.sibling_share:
+            if self.is_siblings(number):
                 yield self._siblings(labeller, number)
                 continue
             example = mixture_example(recipe, self.recipe.seed, number)
@@ -52,6 +52,10 @@ class ConversationSource:
             if number < num_short and len(sequence.ids) > self.recipe.short_tokens:
                 sequence = LabelledSequence((), ())
             yield sequence
+
+    def is_siblings(self, number: int) -> bool:
+        """Whether row `number` holds several conversations over one listing; held-out ones stand alone."""
+        return not self.is_held_out and Random(number ^ 0x51B1).random() < self.recipe.sibling_share
 
     def _siblings(self, labeller: Labeller, number: int) -> LabelledSequence:
         recipe = self.recipe
@@ -71,8 +75,8 @@ class ConversationSource:
             return LabelledSequence((), ())
         return labeller.label(messages, tools, date=date, evidence=example.evidence)
 
-    def _mixture(self) -> MixtureRecipe:
-        """Held-out conversations are all composed, so that their loss means the same whatever a run reads."""
+    def mixture(self) -> MixtureRecipe:
+        """The sources. Held-out conversations are composed, so their loss means the same whatever a run reads."""
         if self.is_held_out:
             return MixtureRecipe(split="dev")
         recipe = self.recipe

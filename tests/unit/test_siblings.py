@@ -170,4 +170,4 @@ def test_attention_learns_to_look_where_pointers_lead(tokenizer: PreTrainedToken
 def test_rows_that_wait_keep_where_their_conversations_begin() -> None:
     rows = [LabelledSequence((1, 2, 3, 4), (0.0, 1.0, 0.0, 1.0), (1, 3), (Pointer(NAME, 2, 1),))]
     state = DataState(num_taken=1, waiting={8: rows})
-    assert DataState.from_json(state.as_json()).waiting == {8: rows}
+    assert DataState.from_json(state.as_json(), LabelledSequence).waiting == {8: rows}

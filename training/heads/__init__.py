@@ -1,0 +1,1 @@
+"""Training heads on a frozen backbone: samples, batches, losses, metrics, and the run of it all."""
