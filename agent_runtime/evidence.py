@@ -1,12 +1,15 @@
 """Where in the conversation an argument's value was read: half-open character spans of messages.
 
-Looks for the value as it is written; a learned guess is the business of the heads.
+Looks for the value as it is written; a learned guess is the business of the heads. A string's span reads
+exactly like its value. A number's span is how it was said: `1,250,000`, or `three`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from .messages import EvidenceSpan, Message
@@ -14,6 +17,7 @@ from .messages import EvidenceSpan, Message
 _NUMBER = re.compile(
     r"(?<![\w.,])[-+\u2212]?(?:\d{1,3}(?:[,\u00a0\u202f ]\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?(?!\w)"
 )
+_NUMBER_AND_UNIT = re.compile(r"(?<![\w.,])[-+\u2212]?\d+(?:\.\d+)?(?=[^\W\d_]+\b)")
 _GROUPING = re.compile(r"[,\u00a0\u202f ]")
 _UNITS = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
@@ -22,13 +26,151 @@ _UNITS = (
 _TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
 _MOST_DIGITS = 40  # longer runs of digits are no numbers anyone means
 
+_INFLECTION = re.compile(r"(?:s|es|ed|ing|ly|er|ers)(?![^\W\d_])")
+_LEAST_STEM = 3  # shorter ones begin too many other words
+_WORD = re.compile(r"[^\W\d_]+|\d+")
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_SPACELESS = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+
+# Weights of what speaks for one of several places, in characters of distance.
+_FAR = 300.0
+_USED_HERE = 400
+_USED_BEFORE = 120
+_LABEL_REACH = 40
+_LABEL_WORTH = 60
+_MOST_PLACES = 64
+_UNTOLD = frozenset("the and for with from that this which optional use used value given name".split())
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Places of one value in one message, the best kind there is."""
+
+    message_index: int
+    spans: tuple[tuple[int, int], ...]
+
 
 def find_evidence(value: Any, messages: Sequence[Message]) -> EvidenceSpan | None:
     """The span a value was most likely read from, or None where it stands nowhere.
 
     User messages come first, the latest before earlier ones; then tool results, then system messages. Strings
-    are looked for verbatim, as whole words before parts of words; numbers in any spelling, words included.
+    are looked for verbatim, as whole words before stems of words; numbers in any spelling, words included.
     """
+    found = _find(value, messages)
+    return None if found is None else _span(found, found.spans[0])
+
+
+def find_call_evidence(
+    values: Mapping[str, Any],
+    messages: Sequence[Message],
+    *,
+    labels: Mapping[str, str] | None = None,
+    earlier: Sequence[Mapping[str, EvidenceSpan | None]] = (),
+) -> dict[str, EvidenceSpan | None]:
+    """The spans the values of one call were read from.
+
+    Where a value stands several times in a message, the place is chosen that is near the call's other values
+    and behind words that tell what the argument is, and that no other value was read from.
+
+    Args:
+        values: by path.
+        messages: the conversation.
+        labels: what describes each value, beside the names in its path.
+        earlier: evidence of the turn's earlier calls.
+    """
+    found = {path: _find(value, messages) for path, value in values.items()}
+    chosen: dict[str, EvidenceSpan | None] = dict.fromkeys(values)
+    unsure: list[tuple[str, _Found]] = []
+    for path, places in found.items():
+        if places is not None:
+            if len(places.spans) == 1:
+                chosen[path] = _span(places, places.spans[0])
+            else:
+                unsure.append((path, places))
+    used_before = {span for spans in earlier for span in spans.values() if span is not None}
+    for path, places in sorted(unsure, key=lambda pair: len(pair[1].spans)):
+        centre = _centre(chosen, path, places.message_index)
+        chosen[path] = _best_place(
+            places,
+            messages[places.message_index].content,
+            label=_label_weights(path, (labels or {}).get(path, "")),
+            centre=_behind(earlier, places.message_index) if centre is None else centre,
+            used_here={span for span in chosen.values() if span is not None},
+            used_before=used_before,
+        )
+    return chosen
+
+
+def _best_place(
+    places: _Found,
+    text: str,
+    *,
+    label: Mapping[str, float],
+    centre: float | None,
+    used_here: set[EvidenceSpan],
+    used_before: set[EvidenceSpan],
+) -> EvidenceSpan:
+    def cost(span: EvidenceSpan) -> float:
+        return (
+            (0.0 if centre is None else min(abs(span.start - centre), _FAR))
+            + _USED_HERE * (span in used_here)
+            + _USED_BEFORE * (span in used_before)
+            - _LABEL_WORTH * _told(text, span.start, label)
+        )
+
+    return min((_span(places, at) for at in places.spans), key=cost)
+
+
+def _span(found: _Found, at: tuple[int, int]) -> EvidenceSpan:
+    return EvidenceSpan(message_index=found.message_index, start=at[0], end=at[1])
+
+
+def _centre(chosen: Mapping[str, EvidenceSpan | None], path: str, message_index: int) -> float | None:
+    """Where the values are that are known already: those of the same list or object if there are any."""
+    known = {
+        other: span.start
+        for other, span in chosen.items()
+        if span is not None and span.message_index == message_index
+    }
+    parent = path.rpartition(".")[0]
+    near = [start for other, start in known.items() if parent and other.rpartition(".")[0] == parent]
+    starts = near or list(known.values())
+    return sum(starts) / len(starts) if starts else None
+
+
+def _behind(earlier: Sequence[Mapping[str, EvidenceSpan | None]], message_index: int) -> float | None:
+    """Where the turn's calls before this one end, if anything was read for them: calls are made in order."""
+    for spans in reversed(earlier):
+        ends = [span.end for span in spans.values() if span and span.message_index == message_index]
+        if ends:
+            return float(max(ends))
+    return None
+
+
+@lru_cache(maxsize=256)
+def _label_weights(path: str, description: str) -> Mapping[str, float]:
+    """The words that speak of an argument: those of its name more than those of its description."""
+    names = [part for part in path.split(".") if not part.isdigit()]
+    weights = {word: 0.5 for word in _words(description) if len(word) > 2 and word not in _UNTOLD}
+    return weights | dict.fromkeys(_words(_CAMEL.sub(" ", names[-1]) if names else ""), 1.0)
+
+
+def _words(text: str) -> list[str]:
+    return [word.lower() for word in _WORD.findall(text)]
+
+
+def _told(text: str, start: int, label: Mapping[str, float]) -> float:
+    """How much the words before a place speak of the argument; nearer ones say more."""
+    first = max(0, start - _LABEL_REACH)
+    best: dict[str, float] = {}
+    for match in _WORD.finditer(text, first, start):
+        word = match[0].lower()
+        if word in label:
+            best[word] = label[word] * (1.0 - (start - match.end()) / _LABEL_REACH)
+    return sum(best.values())
+
+
+def _find(value: Any, messages: Sequence[Message]) -> _Found | None:
     if isinstance(value, str):
         return _find_string(value, messages)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -43,38 +185,63 @@ def _searched(messages: Sequence[Message]) -> Iterator[tuple[int, str]]:
                 yield index, messages[index].content
 
 
-def _find_string(value: str, messages: Sequence[Message]) -> EvidenceSpan | None:
+def _find_string(value: str, messages: Sequence[Message]) -> _Found | None:
     if not value.strip():
         return None
-    part: EvidenceSpan | None = None
+    stems: _Found | None = None
     for index, text in _searched(messages):
-        start = text.find(value)
-        while start >= 0:
-            span = EvidenceSpan(message_index=index, start=start, end=start + len(value))
-            if _is_whole(text, span.start, span.end):
-                return span
-            part = part or span
-            start = text.find(value, start + 1)
-    return part
+        starts = _starts(text, value)
+        spans = tuple((start, start + len(value)) for start in starts)
+        whole = tuple(span for span in spans if _is_whole(text, *span))
+        if whole:
+            return _Found(index, whole)
+        stem = tuple(span for span in spans if _is_stem(text, *span))
+        stems = stems or (_Found(index, stem) if stem else None)
+    return stems
+
+
+def _starts(text: str, value: str) -> list[int]:
+    starts: list[int] = []
+    start = text.find(value)
+    while start >= 0 and len(starts) < _MOST_PLACES:
+        starts.append(start)
+        start = text.find(value, start + 1)
+    return starts
 
 
 def _is_whole(text: str, start: int, end: int) -> bool:
     """Whether the span begins and ends where words do."""
-    begins_inside = start > 0 and text[start].isalnum() and text[start - 1].isalnum()
-    ends_inside = end < len(text) and text[end - 1].isalnum() and text[end].isalnum()
-    return not begins_inside and not ends_inside
+    return not _is_inside_word(text, start) and not _is_inside_word(text, end)
 
 
-def _find_number(value: float, messages: Sequence[Message]) -> EvidenceSpan | None:
+def _is_inside_word(text: str, at: int) -> bool:
+    if not 0 < at < len(text):
+        return False
+    before, after = text[at - 1], text[at]
+    return before.isalnum() and after.isalnum() and not (_SPACELESS.match(before) or _SPACELESS.match(after))
+
+
+def _is_stem(text: str, start: int, end: int) -> bool:
+    """Whether a word follows from the span: `inch` in `inches`, `10:20` in `10:20am`."""
+    if _is_inside_word(text, start):
+        return False
+    if text[end - 1].isdigit():
+        return text[end].isalpha()
+    return end - start >= _LEAST_STEM and _INFLECTION.match(text, end) is not None
+
+
+def _find_number(value: float, messages: Sequence[Message]) -> _Found | None:
     words = _number_words(value)
+    joined: _Found | None = None
     for index, text in _searched(messages):
-        for match in _NUMBER.finditer(text):
-            if _says(match[0], value):
-                return EvidenceSpan(message_index=index, start=match.start(), end=match.end())
-        found = re.search(rf"\b{words}\b", text, re.IGNORECASE) if words else None
-        if found:
-            return EvidenceSpan(message_index=index, start=found.start(), end=found.end())
-    return None
+        said = [match.span() for match in _NUMBER.finditer(text) if _says(match[0], value)]
+        if words:
+            said += (match.span() for match in re.finditer(rf"\b{words}\b", text, re.IGNORECASE))
+        if said:
+            return _Found(index, tuple(sorted(said)[:_MOST_PLACES]))
+        with_unit = [match.span() for match in _NUMBER_AND_UNIT.finditer(text) if _says(match[0], value)]
+        joined = joined or (_Found(index, tuple(with_unit[:_MOST_PLACES])) if with_unit else None)
+    return joined
 
 
 def _says(text: str, value: float) -> bool:

@@ -25,7 +25,7 @@ from ..events import (
     TurnEvent,
     TurnStarted,
 )
-from ..evidence import find_evidence
+from ..evidence import find_call_evidence
 from ..messages import Message, Plan, SlotDetail, StopReason, Timings, ToolCall, Turn, Usage
 from ..prompt.parse import parse_reply
 from ..scaffold.canonical import string_body
@@ -380,7 +380,12 @@ class _TurnWriter:
             call.name == filled.name and same_json(call.arguments, filled.arguments) for call in self._calls
         ):
             return "tool_calls"  # the backbone repeats itself
-        evidence = {path: find_evidence(slot.value, request.messages) for path, slot in filled.slots.items()}
+        evidence = find_call_evidence(
+            {path: slot.value for path, slot in filled.slots.items()},
+            request.messages,
+            labels={path: slot.slot.description for path, slot in filled.slots.items() if slot.slot},
+            earlier=[{path: slot.evidence for path, slot in c.slots.items()} for c in self._calls],
+        )
         confidence = request.confidence.read(
             filled,
             CallContext(

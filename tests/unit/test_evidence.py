@@ -3,9 +3,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from agent_runtime.evidence import find_evidence
-from agent_runtime.messages import Message
+from agent_runtime.evidence import find_call_evidence, find_evidence
+from agent_runtime.messages import EvidenceSpan, Message
 
 
 def user(text: str) -> Message:
@@ -37,6 +39,12 @@ def words_of(value: Any, *messages: Message) -> tuple[int, str] | None:
         pytest.param(-4.5, "it is -4.5 outside", "-4.5", id="negative"),
         pytest.param(5.0, "about 5 km", "5", id="whole float"),
         pytest.param(2, "it has 2, maybe 3", "2", id="comma behind"),
+        pytest.param("mi", "twelve miles", None, id="beginning of a word too short to be its stem"),
+        pytest.param("cat", "concatenate", None, id="inside a word"),
+        pytest.param("inch", "twelve inches", "inch", id="singular of a plural"),
+        pytest.param("10:20", "at 10:20am", "10:20", id="time with half of the day"),
+        pytest.param("東京", "明日は東京へ行く", "東京", id="script without spaces"),
+        pytest.param(70, "weighs 70kg", "70", id="number with its unit"),
         pytest.param(True, "true", None, id="boolean"),
         pytest.param(None, "null", None, id="null"),
         pytest.param([1], "[1]", None, id="container"),
@@ -71,3 +79,61 @@ def test_the_models_own_words_are_no_evidence() -> None:
 
 def test_endless_digits_are_no_number() -> None:
     assert words_of(1, user("1" * 5000)) is None
+
+
+def places_of(values: dict[str, Any], *texts: str, **given: Any) -> dict[str, int | None]:
+    found = find_call_evidence(values, [user(text) for text in texts], **given)
+    return {path: None if span is None else span.start for path, span in found.items()}
+
+
+def test_of_several_places_the_one_behind_the_arguments_name_is_chosen() -> None:
+    text = "a gauge with width 12, height 12 and depth 12"
+
+    found = places_of({"depth": 12, "width": 12, "height": 12}, text)
+
+    assert found == {"depth": text.rindex("12"), "width": text.index("12"), "height": text.index("12", 22)}
+
+
+def test_words_of_the_description_tell_places_apart_too() -> None:
+    text = "from Paris over Oslo back to Paris"
+
+    found = places_of({"q": "Paris"}, text, labels={"q": "Where to go back to."})
+
+    assert found == {"q": text.rindex("Paris")}
+
+
+def test_two_values_are_not_read_from_one_place() -> None:
+    found = places_of({"x": 3, "y": 3}, "between 3 and 3")
+
+    assert sorted(place for place in found.values() if place is not None) == [8, 14]
+
+
+def test_later_calls_are_read_behind_earlier_ones() -> None:
+    text = "rain in Oslo for 3 days, and snow in Bergen for 3 days"
+    first = find_call_evidence({"city": "Oslo", "days": 3}, [user(text)])
+
+    second = places_of({"city": "Bergen", "days": 3}, text, earlier=[first])
+
+    assert first["days"] == EvidenceSpan(message_index=0, start=text.index("3"), end=text.index("3") + 1)
+    assert second["days"] == text.rindex("3")
+
+
+def test_items_of_a_list_are_read_near_one_another() -> None:
+    text = "Add 4 to the list 7, 4, 9"
+
+    assert places_of({"items.0": 7, "items.1": 4, "items.2": 9}, text)["items.1"] == text.rindex("4")
+
+
+@given(st.lists(st.sampled_from(["ab", "a b", "7", "é", "東", "-", "12:30", " "]), min_size=1, max_size=12))
+def test_the_text_of_a_strings_span_is_the_string(parts: list[str]) -> None:
+    message, value = user("".join(parts)), parts[-1]
+
+    span = find_call_evidence({"x": value, "y": value}, [message])["x"]
+
+    assert span is None or message.content[span.start : span.end] == value
+
+
+def test_a_value_that_stands_everywhere_is_found_at_once() -> None:
+    text = "1 " * 20_000
+
+    assert places_of({"x": 1, "y": "1"}, text)["x"] is not None
