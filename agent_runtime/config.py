@@ -56,7 +56,7 @@ class DeploymentConfig(BaseModel):
 
     fill: Fill = "autoregressive"
     """How argument values are written. `autoregressive`: by the backbone, token by token under constraints.
-    `verified`: the same call in fewer forwards; it is drafted (by heads where there are any, else by copying),
+    `verified`: the same call in fewer forwards; it is drafted by heads if there are any, else by copying,
     and the backbone reads whole drafts. `diffusion` (with a head bundle): the draft itself, after
     `denoise_steps`; the forwards of a call do not depend on how long its values are."""
 
