@@ -24,11 +24,12 @@ _BEHIND_OTHER = re.compile(rb"(?=[,\]}])" + _BEHIND)
 
 def end_ids(slot: Slot, vocabulary: TokenVocabulary) -> tuple[int, ...]:
     """The tokens that may follow a value of this slot, ascending: its quote, or a comma or bracket."""
-    return _end_ids(slot.is_string, vocabulary)
+    return end_ids_of(slot.is_string, vocabulary)
 
 
 @lru_cache(maxsize=16)
-def _end_ids(is_string: bool, vocabulary: TokenVocabulary) -> tuple[int, ...]:
+def end_ids_of(is_string: bool, vocabulary: TokenVocabulary) -> tuple[int, ...]:
+    """The tokens that may follow a value, which depend on nothing but whether it is a string."""
     behind = _BEHIND_STRING if is_string else _BEHIND_OTHER
     return tuple(
         token_id
