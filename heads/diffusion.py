@@ -31,15 +31,24 @@ class PromptMemory:
     """Prompts as a head's attention reads them: made once a request, used by every denoise step."""
 
     remembered: tuple[tuple[Tensor, Tensor], ...]
-    is_there: Tensor  # (batch, length)
+    is_there: Tensor  # (batch, length), or (batch, slots, length) where slots read different parts
 
     def without(self, is_dropped: Tensor) -> PromptMemory:
         """The same with some rows' prompts out of sight: for guidance, and for training it.
 
         Args:
-            is_dropped: (batch,).
+            is_dropped: (batch,), or (batch, slots).
         """
-        return replace(self, is_there=self.is_there & ~is_dropped[:, None])
+        is_there = self.is_there if is_dropped.dim() == self.is_there.dim() - 1 else self.is_there[:, None]
+        return replace(self, is_there=is_there & ~is_dropped[..., None])
+
+    def within(self, is_seen: Tensor) -> PromptMemory:
+        """The same with each slot seeing a part of it: prompts side by side, as training reads them.
+
+        Args:
+            is_seen: (batch, slots, length).
+        """
+        return replace(self, is_there=self.is_there[:, None] & is_seen)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -125,11 +134,12 @@ class DiffusionHead(nn.Module):
     def read_prompt(self, prompt: PromptInputs, ends: BackboneEnds) -> PromptMemory:
         """What attention needs of the prompts.
 
-        Each token also carries its successor, so that continuing a copy takes one step of attention. Computed
-        row by row, so the part of a cached prefix may be kept.
+        Each token also carries its successor, so that continuing a copy takes one step of attention; the last,
+        whose successor is not known, is left out. Computed row by row, so a cached prefix's part may be kept.
         """
         dtype = self.delta_out.weight.dtype
         following = functional.pad(prompt.token_ids[:, 1:], (0, 1))
+        is_followed = functional.pad(prompt.is_there[:, 1:], (0, 1))
         tokens, successors = (
             unit(functional.embedding(ids, ends.embedding)).to(dtype) for ids in (prompt.token_ids, following)
         )
@@ -140,7 +150,7 @@ class DiffusionHead(nn.Module):
         )
         memory = self.prompt_norm(memory)
         remembered = tuple(block.remember(memory) for block in self._memory_blocks())
-        return PromptMemory(remembered=remembered, is_there=prompt.is_there)
+        return PromptMemory(remembered=remembered, is_there=prompt.is_there & is_followed)
 
     def forward(self, slots: SlotInputs, memory: PromptMemory, ends: BackboneEnds) -> DraftReading:
         """Read drafts. Shapes depend on nothing but the inputs' shapes, so this can stand in a graph."""
@@ -154,8 +164,11 @@ class DiffusionHead(nn.Module):
         turn = rotation(place.expand(is_there.shape[0], group), sizes.width // sizes.num_attention_heads)
         may_read = mutual(is_there)
         x = x.view(batch, num_slots * num_positions, sizes.width)
+        may_recall = memory.is_there
+        if may_recall.dim() == 3:
+            may_recall = may_recall.repeat_interleave(num_positions, 1)
         for block, remembered in zip(self._memory_blocks(), memory.remembered, strict=True):
-            x = block(x, group=group, turn=turn, may_read=may_read, memory=(remembered, memory.is_there))
+            x = block(x, group=group, turn=turn, may_read=may_read, memory=(remembered, may_recall))
         features = self.last_norm(x).view(batch, num_slots, num_positions, sizes.width)
         return DraftReading(
             features=features,

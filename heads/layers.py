@@ -125,12 +125,12 @@ class MemoryAttention(nn.Module):
         Args:
             x: (batch, rows, width).
             remembered: from `remember`.
-            may_read: (batch, length) of the memory.
+            may_read: (batch, length) of the memory, or (batch, rows, length) where rows read different parts.
         """
         batch, rows, width = x.shape
         key, value = remembered
         query = self.query(x).view(batch, rows, self.num_heads, -1).transpose(1, 2)
-        allowed = functional.pad(may_read, (1, 0), value=True)[:, None, None]
+        allowed = functional.pad(may_read.view(batch, -1, may_read.shape[-1]), (1, 0), value=True)[:, None]
         read = functional.scaled_dot_product_attention(query, key, value, attn_mask=allowed)
         mixed: Tensor = self.output(read.transpose(1, 2).reshape(batch, rows, width))
         return mixed
