@@ -216,7 +216,7 @@ def test_wordings_speak_only_of_parameters_their_action_has() -> None:
 def test_several_languages_and_scripts_occur() -> None:
     said = " ".join(
         message["content"]
-        for example in itertools.islice(synthetic_examples(2), 2500)
+        for example in itertools.islice(synthetic_examples(2), 6000)
         for message in example.messages
         if message["role"] == "user"
     )

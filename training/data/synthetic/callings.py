@@ -71,7 +71,7 @@ _BEFORE: dict[str, tuple[str, ...]] = {
     "columnsx": ("the column", "column", "the variable", "variable"),
     "columns": ("the column", "column", "the field"),
     "tables": ("the table", "table", "the database table"),
-    "id": ("number", "no.", "ID", "#", "the one with number", "No"),
+    "id": ("number", "no.", "ID", "#", "No"),
     "email": ("the address", "my e-mail"),
     "url": ("the page", "the site", "the website"),
     "formula": ("the expression", "the function", "function"),

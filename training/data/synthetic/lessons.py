@@ -9,7 +9,7 @@ from .conversation import Conversation
 from .draw import Draw
 from .kinds import Piece
 from .offering import Split, distractors, draw_action, num_distractors, offer
-from .tools import DrawnTool, Parameter, draw_tool
+from .tools import DrawnTool, Parameter, draw_tool, subject_of
 
 Lesson = Callable[[Draw, Split], tuple[list[DrawnTool], Conversation]]
 
@@ -145,9 +145,9 @@ def none_fits(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
     """No offered tool can do what is asked."""
     talk = Conversation(draw)
     count = 1 if draw.chance(0.6) else draw.between(2, 5)
-    if draw.chance(0.3):
+    if draw.chance(0.4):
         offered = [draw_tool(draw, draw_action(draw, split)) for _ in range(count)]
-        talk_none_fits(draw, talk, None)
+        talk_none_fits(draw, talk, None, draw.pick(offered))
     else:
         tool = draw_tool(draw, draw_action(draw, split))
         offered = distractors(draw, [tool], split, count, near_share=0.45)
@@ -155,9 +155,13 @@ def none_fits(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
     return offered, talk
 
 
-def talk_none_fits(draw: Draw, talk: Conversation, tool: DrawnTool | None) -> None:
-    """A request for a tool that is not offered, or for what no tool does, declined."""
-    if tool is None:
+def talk_none_fits(
+    draw: Draw, talk: Conversation, tool: DrawnTool | None, offered: DrawnTool | None = None
+) -> None:
+    """What no offered tool does, declined: a wish for another tool, or a question near what one is about."""
+    if offered is not None and draw.chance(0.3) and not offered.action.description:
+        talk.say("user", questions.beside(draw, subject_of(offered.action)))
+    elif tool is None:
         talk.say("user", questions.out_of_reach(draw))
     else:
         talk.user(requests.say_request(draw, tool, requests.choose_values(draw, tool)))

@@ -49,7 +49,7 @@ def list_kind(item: Kind, low: int, high: int, *, is_bracketed: bool = False) ->
         if (
             is_text
             and (len(values) > 1 or low > 1)
-            and draw.chance(0.2)
+            and draw.chance(0.3)
             and not any(_has_quotes(pieces) for pieces in said)
         ):
             sign = draw.pick(("'", "'", '"'))
@@ -141,6 +141,7 @@ def series_kind(draw: Draw, argument: str) -> Kind:
     """A data series: three to eight numbers."""
     low, high, _ = read_range(argument, 1, 100)
     is_decimal = draw.chance(0.3)
+    scale = draw.pick((10, 100, 500, 1000, 5000)) if low > -50 and high <= 300 and draw.chance(0.2) else 1
     kind = draw.pick(("number", "integer")) if not is_decimal else "number"
 
     def one(d: Draw) -> Said:
@@ -148,10 +149,12 @@ def series_kind(draw: Draw, argument: str) -> Kind:
             text = draw_decimal(d, max(low, 0.1), high)
             value = json.loads(text)
             return value, [Copy("", text) if json.dumps(value) == text else text]
-        number = d.between(int(low), int(high))
+        number = d.between(int(low), int(high)) * scale
+        if scale > 1 and d.chance(0.15):
+            number = -number
         return number, [Copy("", str(number))]
 
-    return list_kind(Kind({"type": kind}, one), 3, 5 if draw.chance(0.6) else 8)
+    return list_kind(Kind({"type": kind}, one), draw.pick((2, 3, 3)), draw.pick((4, 5, 5, 8, 10)))
 
 
 def dict_kind(draw: Draw, argument: str) -> Kind:

@@ -110,7 +110,58 @@ _EXTRAS = (
 def lookup_action(draw: Draw) -> Action:
     """Any of the lookups."""
     thing = draw.pick(_things())
+    if len(thing.attributes) > 2 and draw.chance(0.22):
+        return _profile_action(draw, thing)
     return _action(draw, thing, draw.pick(thing.attributes))
+
+
+_PROFILES = (
+    ("the information about {}", ("info", "information", "info_type")),
+    ("the details of {}", ("details", "fields", "detail")),
+    ("the facts about {}", ("facts", "fact", "aspect")),
+    ("the profile of {}", ("fields", "attributes", "attribute")),
+    ("the statistics of {}", ("stats", "metrics", "stat")),
+    ("the properties of {}", ("properties", "property", "parameters")),
+)
+
+
+def _profile_action(draw: Draw, thing: _Thing) -> Action:
+    """A lookup that is told which attributes: one of them, or a list of those that are asked for."""
+    noun = thing.name.split(" or ")[0]
+    title, (many, also, one) = draw.pick(_PROFILES)
+    attributes = draw.sample([attribute.name for attribute in thing.attributes], draw.between(3, 6))
+    joined = "/".join(f"{name.replace(' ', '_')}:{name}" if " " in name else name for name in attributes)
+    name = noun.replace(" ", "_")
+    the = thing.article
+    is_list = draw.chance(0.65)
+    what = (
+        ParameterRule((many, also), "listof", f"enum({joined})", True, None, ("including {}", "with {}"))
+        if is_list
+        else ParameterRule((one, also.removesuffix("s")), "enum", joined, True, None, ("namely {}",))
+    )
+    names = draw.pick(((f"{name}_name", name, "name"), (name, "name"), ("name", name)))
+    said = ParameterRule(names, thing.kind, "", True, None, (f"of {the}{{}}", f"for {the}{{}}"))
+    rules = [said, what] if draw.chance(0.8) else [what, said]
+    place, fields = f"{the}{{{names[0]}}}", f"{{{what.names[0]}}}"
+    asks = (
+        f"the {fields} of {place}",
+        f"what is the {fields} of {place}",
+        f"find the {fields} for {place}",
+        f"tell me about the {fields} of {place}",
+        f"check the {fields} of {place}",
+        f"look {place} up and tell me the {fields}",
+    )
+    thing_said = f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+    return Action(
+        f"{thing.name} profiles",
+        "get",
+        FAMILIES["get"],
+        title.format(thing_said),
+        tuple(rules),
+        (),
+        asks,
+        is_composed=True,
+    )
 
 
 def _action(draw: Draw, thing: _Thing, attribute: _Attribute) -> Action:

@@ -325,6 +325,8 @@ def money_kind(draw: Draw, argument: str) -> Kind:
         number = draw_integer(d, int(low), int(high))
         if number > 10_000 and d.chance(0.3):
             number = number // 10_000 * 10_000
+        elif high > 1000 and d.chance(0.2):  # runs of zeros of every length
+            number = d.between(1, 99) * 10 ** d.between(2, 7)
         return number, _number_said(d, number, after, before)
 
     return Kind({"type": kind}, sample, "in dollars" if is_in_dollars else "")

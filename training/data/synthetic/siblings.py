@@ -89,8 +89,8 @@ def _conversation(draw: Draw, tools: list[DrawnTool], split: Split, system: str)
             lessons.talk_several(draw, talk, draw.sample(tools, min(len(tools), _num_several(draw))))
             return "several", talk
         case "none_fits":
-            missing = None if draw.chance(0.25) else distractors(draw, tools, split, 1, near_share=0.6)
-            lessons.talk_none_fits(draw, talk, missing[0] if missing else None)
+            missing = None if draw.chance(0.45) else distractors(draw, tools, split, 1, near_share=0.6)
+            lessons.talk_none_fits(draw, talk, missing[0] if missing else None, tool)
             return "none_fits", talk
         case "missing" if lessons.can_miss(tool):
             lessons.talk_missing(draw, talk, tool)
