@@ -29,14 +29,30 @@ class TableBackbone:
         self.forwards: list[Forward] = []
 
     def read(self, forward: Forward) -> Reading:
-        assert forward.token_ids and 0 <= forward.at <= len(self.tokens)
+        assert 0 <= forward.at <= len(self.tokens)
+        assert forward.token_ids or (forward.branches and forward.at)
+        assert not forward.num_states, "a table has no states"
         assert 0 <= forward.num_logits <= len(forward.token_ids)
         self.forwards.append(forward)
         del self.tokens[forward.at :]
         self.tokens.extend(forward.token_ids)
         ends = range(len(self.tokens) - forward.num_logits + 1, len(self.tokens) + 1)
-        rows = [self._row_after(tuple(self.tokens[:end])) for end in ends]
-        return Reading(logits=torch.from_numpy(np.stack(rows)) if rows else torch.empty((0, 0)))
+        return Reading(
+            logits=_stacked([self._row_after(tuple(self.tokens[:end])) for end in ends]),
+            branch_logits=tuple(
+                _stacked(
+                    [
+                        self._row_after((*self.tokens, *branch[:end]))
+                        for end in range(1, len(branch) + 1)[-forward.num_branch_logits :]
+                    ]
+                )
+                for branch in forward.branches
+            ),
+        )
+
+
+def _stacked(rows: list[Row]) -> torch.Tensor:
+    return torch.from_numpy(np.stack(rows)) if rows else torch.empty((0, 0))
 
 
 def random_rows(vocab_size: int, *, seed: int = 0, scale: float = 3.0) -> Callable[[tuple[int, ...]], Row]:

@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from heads import BackboneEnds, BackboneFacts
+
 from ..errors import ConfigError
+from ..scaffold.vocabulary import TokenVocabulary
 from .batching import BatchRule
 from .cache import PrefixCache
 from .chunks import Chunk
@@ -43,6 +46,7 @@ class Backbone:
         config: the folder's `SmolLM3Config`.
         folder: where it was read.
         max_positions: tokens of prompt and reply that fit one sequence.
+        taps: layers whose states are kept as they are read.
         batch_rule: which rows may share a forward.
         device: where it computes.
         dtype: of its weights and key/values.
@@ -57,11 +61,13 @@ class Backbone:
         forward: LeanForward,
         max_positions: int,
         adapter: Path | None = None,
+        taps: tuple[int, ...] = (),
     ) -> None:
         self.folder = folder
         self.config = config
         self.tokenizer = tokenizer
         self.max_positions = max_positions
+        self.taps = taps
         self.device = forward.device
         self.dtype = forward.dtype
         self._forward = forward
@@ -83,6 +89,7 @@ class Backbone:
         local_files_only: bool = False,
         adapter: str | Path | None = None,
         trust_remote_code: bool = False,
+        taps: Sequence[int] = (),
     ) -> Backbone:
         """Read a backbone.
 
@@ -96,6 +103,8 @@ class Backbone:
             local_files_only: never ask the Hub.
             adapter: a LoRA adapter folder (or Hub id) that peft wrote.
             trust_remote_code: passed to transformers; off unless you need code of the folder's own.
+            taps: layers whose states heads stand on, rising; layer n's output, 0 for the embeddings. They
+                are kept beside keys and values; without any that costs nothing.
 
         Raises:
             ConfigError: the folder, its parts, or what is asked of this machine cannot be used.
@@ -127,7 +136,12 @@ class Backbone:
         try:
             with torch.inference_mode():
                 forward = LeanForward(
-                    config, weights, max_positions=max_positions, dtype=_DTYPES[dtype], device=where
+                    config,
+                    weights,
+                    max_positions=max_positions,
+                    dtype=_DTYPES[dtype],
+                    device=where,
+                    taps=taps,
                 )
             return cls(
                 folder=folder,
@@ -136,6 +150,7 @@ class Backbone:
                 forward=forward,
                 max_positions=max_positions,
                 adapter=adapter_folder,
+                taps=tuple(taps),
             )
         except torch.OutOfMemoryError as error:
             raise ConfigError(
@@ -164,6 +179,22 @@ class Backbone:
         """Changes whenever the weights do; heads are made for one fingerprint."""
         return fingerprint_of(self.folder, self._adapter)
 
+    @property
+    def ends(self) -> BackboneEnds:
+        """Embeddings, last norm and vocabulary, which heads share; nothing is copied."""
+        return self._forward.ends
+
+    @cached_property
+    def facts(self) -> BackboneFacts:
+        """What heads for this backbone must have been made for."""
+        return BackboneFacts(
+            hidden_size=self.config.hidden_size,
+            num_layers=self.config.num_hidden_layers,
+            vocab_size=self.vocab_size,
+            fingerprint=self.fingerprint,
+            tokenizer_fingerprint=TokenVocabulary.from_tokenizer(self.tokenizer).fingerprint,
+        )
+
     def new_cache(self, max_tokens: int) -> KeyValueCache:
         """A prefix cache for this backbone's sequences; 0 tokens is off."""
         return PrefixCache(max_tokens=max_tokens, block_tokens=self.batch_rule.block_tokens)
@@ -186,9 +217,9 @@ class Backbone:
         read: list[Tensor | None] = []
         start = 0
         for chunk in chunks:
-            stop = start + chunk.num_wanted
+            stop = start + chunk.num_rows
             # Copied outside of inference mode: programs may change their rows, and hold no one else's.
-            read.append(logits[start:stop].clone() if chunk.num_wanted else None)
+            read.append(logits[start:stop].clone() if chunk.num_rows else None)
             start = stop
         return read
 

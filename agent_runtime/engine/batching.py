@@ -53,6 +53,53 @@ def cut_to_size(num_tokens: int, most: int) -> tuple[int, ...]:
     return tuple(min(most, num_tokens - start) for start in range(0, num_tokens, most))
 
 
+@dataclass(frozen=True, slots=True)
+class BranchPart:
+    """What is read of a forward's branches in one chunk: whole ones beside one another, or a piece of one.
+
+    Attributes:
+        first: number of the first branch.
+        sizes: tokens of each branch in it.
+        start: tokens of the branch before the piece.
+        rows_before: tokens of all branches before it.
+    """
+
+    first: int
+    sizes: tuple[int, ...]
+    start: int = 0
+    rows_before: int = 0
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of all its branches."""
+        return sum(self.sizes)
+
+
+def part_branches(sizes: Sequence[int], at: int, most: int) -> tuple[BranchPart, ...]:
+    """How branches that begin at a position are read: as many beside one another as fit into `most` tokens.
+
+    A longer one is read by itself, cut as if it were the rest of the conversation. Depends on the forward
+    alone.
+    """
+    parts: list[BranchPart] = []
+    first = rows = 0
+    while first < len(sizes):
+        stop = first + 1
+        if sizes[first] > most:
+            start = 0
+            for piece in cut_at_blocks(at, sizes[first], 0, most):
+                parts.append(BranchPart(first, (piece,), start=start, rows_before=rows))
+                start += piece
+                rows += piece
+        else:
+            while stop < len(sizes) and sum(sizes[first : stop + 1]) <= most:
+                stop += 1
+            parts.append(BranchPart(first, tuple(sizes[first:stop]), rows_before=rows))
+            rows += sum(sizes[first:stop])
+        first = stop
+    return tuple(parts)
+
+
 def plan_batch(waiting: Sequence[tuple[int, ...]], rule: BatchRule) -> list[int]:
     """How many of its next chunks each turn reads in this forward.
 

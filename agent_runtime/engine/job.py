@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
 from ..errors import PromptTooLongError
-from .batching import BatchRule, cut_at_blocks, cut_to_size
+from .batching import BatchRule, BranchPart, cut_at_blocks, cut_to_size, part_branches
 from .chunks import Chunk
 from .program import Forward, Program, Reading
 
@@ -28,6 +29,7 @@ class Reader(Protocol):
 
     batch_rule: BatchRule
     max_positions: int
+    taps: tuple[int, ...]
 
     @property
     def vocab_size(self) -> int:
@@ -82,6 +84,8 @@ class Job:
         self._num_done = 0
         self._num_cached = 0
         self._parts: list[Tensor] = []
+        self._branch_parts: deque[BranchPart] = deque()  # still to be read
+        self._branch_logits: list[list[Tensor]] = []
 
     @property
     def num_held_tokens(self) -> int:
@@ -114,15 +118,18 @@ class Job:
 
     def is_read(self) -> bool:
         """Whether the waiting forward needs no more computing."""
-        return self._forward is not None and self._num_done >= len(self._forward.token_ids)
+        forward = self._forward
+        return forward is not None and self._num_done >= len(forward.token_ids) and not self._branch_parts
 
     def chunk_sizes(self) -> tuple[int, ...]:
         """Sizes of the chunks its waiting forward still needs."""
         assert self._forward is not None and self._reader is not None
         forward, rule = self._forward, self._reader.batch_rule
         if forward.is_exact and rule.padded_rows is not None:
-            return cut_to_size(len(forward.token_ids) - self._num_done, max(1, rule.padded_rows))
-        return cut_at_blocks(forward.at, len(forward.token_ids), self._num_done, rule.block_tokens)
+            sizes = cut_to_size(len(forward.token_ids) - self._num_done, max(1, rule.padded_rows))
+        else:
+            sizes = cut_at_blocks(forward.at, len(forward.token_ids), self._num_done, rule.block_tokens)
+        return (*sizes, *(part.num_tokens for part in self._branch_parts))
 
     def block_name(self) -> tuple[int, tuple[int, ...]] | None:
         """Names the shareable block it reads next, if any: two jobs need not compute the same one."""
@@ -134,9 +141,14 @@ class Job:
         """The next chunks of its waiting forward."""
         forward, sequence = self._forward, self._sequence
         assert forward is not None and sequence is not None
-        wanted_from = len(forward.token_ids) - forward.num_logits
+        num_tokens = len(forward.token_ids)
+        wanted_from = num_tokens - forward.num_logits
+        branch_parts = iter(self._branch_parts)
         made, start = [], self._num_done
         for size in sizes:
+            if start == num_tokens:
+                made.append(self._branch_chunk(next(branch_parts)))
+                continue
             stop = start + size
             num_wanted = min(size, max(0, stop - wanted_from))
             made.append(
@@ -153,17 +165,38 @@ class Job:
 
     def note_read(self, chunks: Sequence[Chunk], logits: Sequence[Tensor | None]) -> None:
         """Record what a forward computed for it."""
-        assert self._sequence is not None
-        for chunk, part in zip(chunks, logits, strict=True):
+        assert self._sequence is not None and self._forward is not None
+        for chunk, rows in zip(chunks, logits, strict=True):
+            if self._num_done == len(self._forward.token_ids):
+                self._note_branches(self._branch_parts.popleft(), rows)
+                continue
             self._sequence.note_read(chunk.token_ids)
             self._num_done += len(chunk.token_ids)
-            if part is not None:
-                self._parts.append(part)
+            if rows is not None:
+                self._parts.append(rows)
 
     def deliver(self) -> None:
         """Send the program what it asked for, and run it up to its next forward or its end."""
-        reading = Reading(logits=self._logits(), cached_tokens=self._num_cached)
-        self._forward, self._parts = None, []
+        forward, sequence = self._forward, self._sequence
+        assert forward is not None and sequence is not None
+        end = sequence.length
+        has_taps = self._reader is not None and bool(self._reader.taps)
+        states, branch_states = None, []
+        if forward.num_states:
+            states = sequence.slab.states_of(end - forward.num_states, end)
+        if has_taps:
+            start = end
+            for branch in forward.branches:
+                branch_states.append(sequence.slab.states_of(start, start + len(branch)))
+                start += len(branch)
+        reading = Reading(
+            logits=self._joined(self._parts),
+            cached_tokens=self._num_cached,
+            states=states,
+            branch_logits=tuple(map(self._joined, self._branch_logits)),
+            branch_states=tuple(branch_states),
+        )
+        self._forward, self._parts, self._branch_logits = None, [], []
         self._resume(reading)
 
     def finish(self, outcome: Any, error: BaseException | None) -> None:
@@ -173,7 +206,7 @@ class Job:
         self._outcome = outcome
         self._close_program()
         self._sequence = self._forward = None
-        self._parts = []
+        self._parts, self._branch_logits = [], []
 
     def tell(self) -> None:
         """Tell its caller how it ended, unless that one went away."""
@@ -201,17 +234,25 @@ class Job:
         self._sequence.step_back(forward.at)
         if forward.is_exact:
             self._sequence.stop_sharing()
-        self._sequence.reserve(forward.at + len(forward.token_ids))
+        end, sizes = forward.at + len(forward.token_ids), [len(branch) for branch in forward.branches]
+        self._sequence.reserve(end + sum(sizes))
         self._forward = forward
+        self._branch_parts.clear()
+        self._branch_logits = [[] for _ in sizes]
+        if sizes:
+            assert self._reader is not None
+            self._branch_parts.extend(part_branches(sizes, end, self._reader.batch_rule.block_tokens))
         self._num_done = self._num_cached = 0
 
     def _fault_of(self, forward: Forward) -> Exception | None:
         """What is wrong with a forward, as the error its program gets; bad input never reaches torch."""
         assert self._reader is not None and self._sequence is not None
         num_tokens, end = len(forward.token_ids), forward.at + len(forward.token_ids)
-        if end > self._reader.max_positions:
-            return PromptTooLongError(prompt_tokens=end, max_tokens=self._reader.max_positions)
-        if not num_tokens or not 0 <= forward.num_logits <= num_tokens:
+        longest = max((len(branch) for branch in forward.branches), default=0)
+        if end + longest > self._reader.max_positions:
+            return PromptTooLongError(prompt_tokens=end + longest, max_tokens=self._reader.max_positions)
+        is_empty = not num_tokens and not (end and (forward.branches or forward.num_states))
+        if is_empty or not 0 <= forward.num_logits <= num_tokens:
             return ValueError(
                 f"a forward of {num_tokens} tokens cannot give {forward.num_logits} rows of logits"
             )
@@ -219,17 +260,57 @@ class Job:
             return ValueError(
                 f"cannot read at {forward.at}: {self._sequence.length} positions are read so far"
             )
-        if min(forward.token_ids) < 0 or max(forward.token_ids) >= self._reader.vocab_size:
+        if not all(forward.branches) or forward.num_branch_logits < 0:
+            return ValueError("a branch has no tokens, or fewer than no rows of logits are wanted of it")
+        if not 0 <= forward.num_states <= (end if self._reader.taps else 0):
+            return ValueError(
+                f"cannot give {forward.num_states} states: {end} positions are read, and the backbone was "
+                f"loaded with taps={self._reader.taps}"
+            )
+        ids = [forward.token_ids, *forward.branches]
+        if any(min(some) < 0 or max(some) >= self._reader.vocab_size for some in ids if some):
             return ValueError(f"a forward holds a token id outside 0..{self._reader.vocab_size - 1}")
         return None
 
-    def _logits(self) -> Tensor:
-        if len(self._parts) == 1:
-            return self._parts[0]
-        if not self._parts:
+    def _branch_chunk(self, part: BranchPart) -> Chunk:
+        forward, sequence = self._forward, self._sequence
+        assert forward is not None and sequence is not None
+        end = forward.at + len(forward.token_ids)
+        branches = forward.branches[part.first : part.first + len(part.sizes)]
+        states_at = end + part.rows_before
+        if len(branches) > 1:
+            token_ids = [token for branch in branches for token in branch]
+            return Chunk(
+                sequence.slab,
+                token_ids,
+                end,
+                forward.num_branch_logits,
+                branch_sizes=part.sizes,
+                states_at=states_at,
+            )
+        stop = part.start + part.num_tokens
+        num_wanted = max(0, stop - max(part.start, len(branches[0]) - forward.num_branch_logits))
+        token_ids = list(branches[0][part.start : stop])
+        return Chunk(sequence.slab, token_ids, end + part.start, num_wanted, states_at=states_at)
+
+    def _note_branches(self, part: BranchPart, rows: Tensor | None) -> None:
+        if rows is None:
+            return
+        assert self._forward is not None
+        if len(part.sizes) == 1:
+            self._branch_logits[part.first].append(rows)
+            return
+        counts = [min(size, self._forward.num_branch_logits) for size in part.sizes]
+        for number, of_branch in enumerate(torch.split(rows, counts)):
+            self._branch_logits[part.first + number].append(of_branch)
+
+    def _joined(self, parts: Sequence[Tensor]) -> Tensor:
+        if len(parts) == 1:
+            return parts[0]
+        if not parts:
             assert self._reader is not None
             return torch.empty((0, self._reader.vocab_size))
-        return torch.cat(self._parts)
+        return torch.cat(tuple(parts))
 
     def _close_program(self) -> None:
         program, self._program = self._program, None

@@ -90,8 +90,14 @@ class KeyValueSlab:
         # Whole steps, and zeros: exact attention looks at the rest of a step too, with no weight, and no
         # weight times what memory happened to hold may still be NaN.
         capacity = -(-capacity // SLAB_STEP) * SLAB_STEP
-        kind = {"dtype": shape.dtype, "device": shape.device}
-        data = torch.zeros((shape.num_layers, 2, shape.num_heads, capacity, shape.head_size), **kind)
+        data = torch.zeros(
+            (shape.num_layers, 2, shape.num_heads, capacity, shape.head_size),
+            dtype=shape.dtype,
+            device=shape.device,
+        )
         if not shape.num_taps:
             return data, None
-        return data, torch.empty((shape.num_taps, capacity, shape.hidden_size), **kind)
+        states = torch.empty(
+            (shape.num_taps, capacity, shape.hidden_size), dtype=shape.dtype, device=shape.device
+        )
+        return data, states
