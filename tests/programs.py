@@ -43,7 +43,7 @@ class TableBackbone:
                 _stacked(
                     [
                         self._row_after((*self.tokens, *branch[:end]))
-                        for end in range(1, len(branch) + 1)[-forward.num_branch_logits :]
+                        for end in range(max(1, len(branch) - forward.num_branch_logits + 1), len(branch) + 1)
                     ]
                 )
                 for branch in forward.branches

@@ -1,10 +1,10 @@
-"""What turn programs need to know of a backbone's tokenizer: which tokens end, open and close things."""
+"""What turn programs need to know of a backbone: which tokens end, open and close things, and its heads."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +16,15 @@ from ..scaffold.canonical import CALL_CLOSE, CALL_OPEN
 from ..scaffold.token_tree import TokenTrees
 from ..scaffold.vocabulary import TokenVocabulary
 
+if TYPE_CHECKING:
+    from .head_fill.loaded import LoadedHeads
+
 Ids = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BackboneView:
-    """The tokens of one backbone. Make one per loaded backbone: it remembers what it encoded."""
+    """The tokens and heads of one backbone. Make one per loaded backbone: it remembers what it encoded."""
 
     vocabulary: TokenVocabulary
     encoder: TextEncoder
@@ -52,9 +55,17 @@ class BackboneView:
     thought_end_ids: NDArray[np.int64]
     """What may end a thought; empty where the format has no control token for it."""
 
+    heads: LoadedHeads | None = None
+    """What is learned on top of the backbone, where a bundle is loaded."""
+
     @classmethod
     def from_tokenizer(
-        cls, tokenizer: Any, prompt_format: PromptFormat, *, vocab_size: int | None = None
+        cls,
+        tokenizer: Any,
+        prompt_format: PromptFormat,
+        *,
+        vocab_size: int | None = None,
+        heads: LoadedHeads | None = None,
     ) -> BackboneView:
         """Read a fast tokenizer.
 
@@ -62,6 +73,7 @@ class BackboneView:
             tokenizer: a `transformers` fast tokenizer or a `tokenizers.Tokenizer`.
             prompt_format: the layout of the backbone's prompts.
             vocab_size: columns of the backbone's logits; tokens beyond are never chosen.
+            heads: bound to the same backbone.
 
         Raises:
             ConfigError: a control token of the format is missing.
@@ -96,6 +108,7 @@ class BackboneView:
             end_ids=np.array(sorted(ends), np.int64),
             end_or_call_ids=np.array(sorted((*ends, call_open)), np.int64),
             thought_end_ids=np.array([] if think_close is None else [think_close], np.int64),
+            heads=heads,
         )
 
     def encode(self, text: str) -> Ids:
