@@ -40,8 +40,9 @@ format: $(BIN)/.installed-dev ## format the code and apply the safe fixes
 embedded: $(BIN)/.installed-dev ## train tokenizer and backbone and evaluate them (PRESET=smoke|cpu|gpu)
 	$(BIN)/python -m training embedded --preset $(or $(PRESET),smoke)
 
-bench: $(BIN)/.installed-dev ## the README's table: our fill beside transformers' generate
-	$(BIN)/python -m benchmarks.fill
+bench: $(BIN)/.installed-dev ## the README's figures: every way to write a call, side by side
+	mkdir -p runs
+	$(BIN)/smolcall bench --json runs/bench.json --plot runs/bench.png
 
 clean: ## remove the virtual environment and build output
 	rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,52 @@
+"""B2, B3 and what has heads: our own fills, on weights that rows share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from ..config import Fill, revised
+from ..model_engine import ModelEngine
+from ..runtime import AgentRuntime
+from .questions import Question
+from .rows import Answer, BenchModel
+
+
+class RuntimeRow:
+    """One fill of a runtime."""
+
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, engine: ModelEngine, model: BenchModel, fill: Fill) -> None:
+        """Choose a fill.
+
+        Args:
+            engine: holds the weights; rows may share it.
+            model: how it is deployed.
+            fill: how values are written.
+        """
+        self._runtime = AgentRuntime(engine, revised(model.deployment, fill=fill))
+
+    async def warm_up(self, questions: Sequence[Question], max_tokens: int) -> None:
+        """Read the weights and answer once."""
+        await self._runtime.warm_up()
+        for question in questions:
+            await self.answer([question], max_tokens)
+
+    async def answer(self, questions: Sequence[Question], max_tokens: int) -> list[Answer]:
+        """One turn for each question, side by side."""
+        return await asyncio.gather(*(self._turn(question, max_tokens) for question in questions))
+
+    async def _turn(self, question: Question, max_tokens: int) -> Answer:
+        turn = await self._runtime.respond(
+            question.messages,
+            tools=question.tools,
+            tool_choice="required",
+            parallel_tool_calls=False,
+            max_tokens=max_tokens,
+        )
+        return Answer(
+            calls=tuple((call.name, call.arguments) for call in turn.tool_calls),
+            forwards=turn.usage.forwards,
+            tokens=turn.usage.completion_tokens,
+        )
