@@ -101,6 +101,30 @@ def find_call_evidence(
     return chosen
 
 
+def support_of(span: EvidenceSpan, text: str, path: str, description: str = "") -> float:
+    """How much the words before a span speak of an argument: 0 for not at all, about 1 for its name.
+
+    Args:
+        span: in the text.
+        text: the message's.
+        path: of the argument.
+        description: of it.
+    """
+    return _told(text, span.start, _label_weights(path, description))
+
+
+def places_of(value: Any, text: str) -> int:
+    """How often a value stands in a text, as words of their own."""
+    found = _find(value, (Message(role="user", content=text),))
+    return 0 if found is None else len(found.spans)
+
+
+def numbers_in(text: str) -> tuple[tuple[int, int], ...]:
+    """The spans of the numbers that stand in a text in digits, `70kg` included."""
+    found = {match.span() for pattern in (_NUMBER, _NUMBER_AND_UNIT) for match in pattern.finditer(text)}
+    return tuple(sorted(found)[:_MOST_PLACES])
+
+
 def _best_place(
     places: _Found,
     text: str,

@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .bundle import HeadBundle
     from .calibration import Calibration, Temperature, expected_calibration_error, fit_temperature
-    from .confidence import ConfidenceHead, SlotFeatures, log_odds
+    from .confidence import (
+        CallFeatures,
+        ConfidenceHead,
+        SlotFeatures,
+        call_tensor,
+        log_odds,
+        slot_tensor,
+    )
     from .config import (
         SLOT_KINDS,
         BackboneFacts,
@@ -69,7 +76,14 @@ if TYPE_CHECKING:
 _HOMES = {
     "bundle": ("HeadBundle",),
     "calibration": ("Calibration", "Temperature", "expected_calibration_error", "fit_temperature"),
-    "confidence": ("ConfidenceHead", "SlotFeatures", "log_odds"),
+    "confidence": (
+        "CallFeatures",
+        "ConfidenceHead",
+        "SlotFeatures",
+        "call_tensor",
+        "log_odds",
+        "slot_tensor",
+    ),
     "config": (
         "SLOT_KINDS",
         "BackboneFacts",
@@ -130,6 +144,7 @@ __all__ = [
     "BackboneFacts",
     "BundleMismatch",
     "Calibration",
+    "CallFeatures",
     "ConfidenceConfig",
     "ConfidenceHead",
     "DiffusionConfig",
@@ -156,6 +171,7 @@ __all__ = [
     "SpanScores",
     "Temperature",
     "best_spans",
+    "call_tensor",
     "collate_messages",
     "collate_prompts",
     "collate_slots",
@@ -174,6 +190,7 @@ __all__ = [
     "revised",
     "score_tokens",
     "shifted_states",
+    "slot_tensor",
     "slot_tokens",
     "span_iou",
     "span_log_probabilities",

@@ -37,6 +37,9 @@ class Calibration(Frozen):
     confidence: Temperature = Temperature()
     """Of the probability that a slot's value is right."""
 
+    call: Temperature = Temperature()
+    """Of the probability that a whole call is right."""
+
     presence: Temperature = Temperature()
     """Of the probability that an optional argument is given."""
 

@@ -1,13 +1,15 @@
-"""How likely a slot's value is to be right: features of how it was filled, to a probability.
+"""How likely a call and its values are to be right: from how they were filled, to probabilities.
 
-The first guess is the probability that typed decoding gave the value; what is learned from how it was filled,
-and from the backbone's state before it, corrects that. A temperature fitted on held-out data (calibration.py)
-makes it honest.
+The first guess is the probability of the decisions themselves; what is learned from everything else that is
+known (`SlotFeatures`, `CallFeatures`) corrects it. Nothing here reads a state of the backbone: what a fill
+decided and what the conversation says is enough, so that every fill can be asked. Temperatures fitted on
+held-out data (calibration.py) make the probabilities honest.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,61 +17,130 @@ from torch.nn import functional
 
 from .config import HeadConfig
 from .errors import HeadConfigError
-from .layers import unit
 
 _LEAST = 1e-6
+_FARTHEST = 5.0
+"""Features farther from usual than so many standard deviations count as this far."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class SlotFeatures:
-    """What is known about filled slots, each (slots,) float. One list for training and serving.
+class SlotFeatures(NamedTuple):
+    """What is known about one filled slot: one list for training and serving. Logarithms are natural."""
 
-    Attributes:
-        log_probability: of the value, summed over its tokens, under typed decoding.
-        lowest_probability: of its least sure token.
-        mean_entropy: of its tokens' distributions, in nats.
-        margin: log-probability of the value minus that of the runner-up, where there is one, else 0.
-        num_tokens: of the value.
-        span_probability: of the best span; 0 where the span head was not asked.
-        span_agrees: 1 where the value is the text of the best span.
-        verifier_log_probability: of the value under the backbone that has read the whole call; where it was
-            not asked, `log_probability` again.
-        num_choices: of an enum's values, 0 for a slot that is no enum.
-    """
+    log_probability: float
+    """Of the value: the sum over its decisions."""
+    lead_log_probability: float
+    """Of what led to the slot: that an optional argument is given, that a list goes on."""
+    lowest_log_probability: float
+    """Of its least sure decision."""
+    first_log_probability: float
+    """Of its first decision."""
+    end_log_probability: float
+    """Of its last decision: that it ends."""
+    lowest_margin: float
+    """Least log-probability by which a decision of it beat the best other."""
+    mean_entropy: float
+    """Of its decisions, in nats."""
+    highest_entropy: float
+    """Of its decisions, in nats."""
+    num_decisions: float
+    """That made it."""
+    num_choices: float
+    """Of a slot that holds one of several constants, else 0."""
+    is_led: float
+    """1 where something had to be decided for the slot to be there."""
+    is_found: float
+    """1 where the value stands in the conversation."""
+    is_latest: float
+    """1 where it stands in the latest user message."""
+    num_places: float
+    """Places of that message where it stands."""
+    is_cut: float
+    """1 where the text around its place goes on as if the value did: a quote left open, a name's rest."""
+    support: float
+    """How much the words before its place speak of the argument."""
+    is_shared: float
+    """1 where another value of the call was read from the same place."""
+    is_repeated: float
+    """1 where an earlier call of the turn has the same value in the same slot."""
+    num_rivals: float
+    """Numbers (for a number) or constants (for one of several) in the user's messages that no slot has."""
+    name_log_probability: float
+    """Of the tool's name."""
+    num_slots: float
+    """Of the call."""
+    num_tools: float
+    """That could have been called."""
+    num_characters: float
+    """Of the value."""
+    num_words: float
+    """Of the latest user message."""
 
-    log_probability: Tensor
-    lowest_probability: Tensor
-    mean_entropy: Tensor
-    margin: Tensor
-    num_tokens: Tensor
-    span_probability: Tensor
-    span_agrees: Tensor
-    verifier_log_probability: Tensor
-    num_choices: Tensor
 
-    def stacked(self) -> Tensor:
-        """(slots, features), each brought to the order of one."""
-        return torch.stack(
-            (
-                self.log_probability.clamp(min=-20.0) / 4.0,
-                self.lowest_probability,
-                self.mean_entropy.clamp(max=10.0),
-                self.margin.clamp(-20.0, 20.0) / 4.0,
-                self.num_tokens.clamp(min=0.0).log1p(),
-                self.span_probability,
-                self.span_agrees,
-                self.verifier_log_probability.clamp(min=-20.0) / 4.0,
-                self.num_choices.clamp(min=0.0).log1p(),
-            ),
-            -1,
-        ).float()
+class CallFeatures(NamedTuple):
+    """What is known about one call, beside its slots."""
+
+    log_probability: float
+    """That all its values are right, by their confidences: the sum of their logarithms."""
+    lowest_log_probability: float
+    """Of its least sure value."""
+    name_log_probability: float
+    """Of the tool's name."""
+    name_margin: float
+    """Least log-probability by which a decision of the name beat the best other."""
+    name_entropy: float
+    """The highest of the name's decisions, in nats."""
+    structure_log_probability: float
+    """Of the decisions that belong to no value."""
+    lead_log_probability: float
+    """Of all that led to slots."""
+    call_log_odds: float
+    """That there is a call at all."""
+    num_slots: float
+    """It fills."""
+    num_tools: float
+    """That could have been called."""
+    num_earlier: float
+    """Calls of the turn before it."""
+    num_unread: float
+    """Numbers of the latest user message that no value was read from."""
+    share_found: float
+    """Of its values that are no constants, those that stand in the conversation."""
+    share_shared: float
+    """Of its values, those read from a place that another value was read from."""
+    num_words: float
+    """Of the latest user message."""
 
 
-NUM_SLOT_FEATURES = len(fields(SlotFeatures))
+class _Judge(nn.Module):
+    """A correction of log-odds, learned from features brought to the same scale."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, num_features: int, width: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(num_features))
+        self.register_buffer("scale", torch.ones(num_features))
+        self.inner = nn.Linear(num_features, width)
+        self.output = nn.Linear(width, 1)
+        nn.init.zeros_(self.output.weight)
+        nn.init.zeros_(self.output.bias)
+
+    @torch.no_grad()
+    def begin_on(self, features: Tensor) -> None:
+        """Take the usual size and spread of every feature from data."""
+        self.mean.copy_(features.mean(0))
+        self.scale.copy_(features.std(0).clamp(min=1e-3))
+
+    def forward(self, features: Tensor, beside: Tensor | None = None) -> Tensor:
+        scaled = ((features - self.mean) / self.scale).clamp(-_FARTHEST, _FARTHEST)
+        x = self.inner(scaled.to(self.inner.weight.dtype))
+        learned: Tensor = self.output(functional.silu(x if beside is None else x + beside))
+        return learned[..., 0].float()
 
 
 class ConfidenceHead(nn.Module):
-    """Log-odds that a slot's value is right."""
+    """Log-odds that a slot's value, and that a whole call, is right."""
 
     def __init__(self, config: HeadConfig) -> None:
         super().__init__()
@@ -77,34 +148,72 @@ class ConfidenceHead(nn.Module):
             raise HeadConfigError("confidence: this config has no confidence head")
         width = config.confidence.width
         self.config = config
-        self.features_in = nn.Linear(NUM_SLOT_FEATURES, width)
-        self.anchor_in = nn.Linear(len(config.taps) * config.backbone.hidden_size, width, bias=False)
+        self.slots = _Judge(len(SlotFeatures._fields), width)
+        self.calls = _Judge(len(CallFeatures._fields), width)
         self.kind_embedding = nn.Embedding(len(config.slot_kinds), width)
-        self.inner = nn.Linear(width, width)
-        self.output = nn.Linear(width, 1)
-        nn.init.zeros_(self.output.weight)
-        nn.init.zeros_(self.output.bias)
         nn.init.normal_(self.kind_embedding.weight, std=0.02)
 
-    def forward(self, features: SlotFeatures, anchors: Tensor, kinds: Tensor) -> Tensor:
-        """Log-odds; untrained, those of the value's probability under typed decoding.
+    def forward(self, features: Tensor, kinds: Tensor) -> Tensor:
+        """Log-odds that values are right; untrained, those of their decisions' probability.
 
         Args:
-            features: how the slots were filled.
-            anchors: states after the token before each slot, (slots, taps, hidden).
+            features: `slot_tensor` of the slots.
             kinds: (slots,).
 
         Returns:
             (slots,).
         """
-        dtype = self.features_in.weight.dtype
-        x = functional.silu(
-            self.features_in(features.stacked().to(dtype))
-            + self.anchor_in(unit(anchors).flatten(-2).to(dtype))
-            + self.kind_embedding(kinds)
-        )
-        learned: Tensor = self.output(functional.silu(self.inner(x)))[..., 0].float()
-        return log_odds(features.log_probability.float().exp()) + learned
+        logs = features[..., SlotFeatures._fields.index("log_probability")]
+        learned: Tensor = self.slots(features, self.kind_embedding(kinds))
+        return log_odds(logs.exp()) + learned
+
+    def of_calls(self, features: Tensor) -> Tensor:
+        """Log-odds that calls are right as a whole; untrained, those of all decisions together.
+
+        Args:
+            features: `call_tensor` of the calls.
+
+        Returns:
+            (calls,).
+        """
+        names = ("log_probability", "name_log_probability", "structure_log_probability")
+        logs = features[..., [CallFeatures._fields.index(name) for name in names]].sum(-1)
+        learned: Tensor = self.calls(features)
+        return log_odds(logs.exp()) + learned
+
+
+_LOGARITHMIC = frozenset(
+    {
+        "num_decisions",
+        "num_choices",
+        "num_slots",
+        "num_tools",
+        "num_characters",
+        "num_words",
+        "num_places",
+        "num_rivals",
+        "num_unread",
+        "num_earlier",
+    }
+)
+
+
+def slot_tensor(features: Sequence[SlotFeatures]) -> Tensor:
+    """(slots, features)."""
+    return _tensor(features, SlotFeatures._fields)
+
+
+def call_tensor(features: Sequence[CallFeatures]) -> Tensor:
+    """(calls, features)."""
+    return _tensor(features, CallFeatures._fields)
+
+
+def _tensor(rows: Sequence[tuple[float, ...]], names: tuple[str, ...]) -> Tensor:
+    """Counts enter by their logarithms, so that large ones do not outweigh all else."""
+    tensor = torch.tensor(rows, dtype=torch.float32).reshape(len(rows), len(names))
+    counts = [at for at, name in enumerate(names) if name in _LOGARITHMIC]
+    tensor[:, counts] = tensor[:, counts].clamp(min=0.0).log1p()
+    return tensor.nan_to_num(posinf=1e6, neginf=-1e6)
 
 
 def log_odds(probability: Tensor) -> Tensor:

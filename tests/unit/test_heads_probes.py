@@ -14,16 +14,14 @@ from heads import (
     HeadBundle,
     HeadConfigError,
     HeadsError,
-    SlotFeatures,
     SlotProbes,
     Temperature,
     expected_calibration_error,
     fit_temperature,
-    log_odds,
     slot_tokens,
 )
-from tests.tiny_heads import HIDDEN, shaken, tiny_config, tiny_ends
-from training.losses import confidence_loss, length_loss, presence_loss
+from tests.tiny_heads import HIDDEN, tiny_config, tiny_ends
+from training.losses import length_loss, presence_loss
 
 
 def make_bundle() -> HeadBundle:
@@ -32,12 +30,6 @@ def make_bundle() -> HeadBundle:
 
 def anchors(count: int, *, seed: int = 0) -> Tensor:
     return torch.randn(count, 3, HIDDEN, generator=torch.Generator().manual_seed(seed))
-
-
-def features(**changes: Tensor) -> SlotFeatures:
-    count = len(next(iter(changes.values()))) if changes else 4
-    usual = {name: torch.full((count,), 0.5) for name in SlotFeatures.__dataclass_fields__}
-    return SlotFeatures(**{**usual, "log_probability": torch.full((count,), -0.3), **changes})
 
 
 def test_untrained_presence_is_the_backbones_own() -> None:
@@ -95,67 +87,6 @@ def test_a_higher_quantile_reserves_more() -> None:
     reserved = [int(slot_tokens(scores, quantile=q)) for q in (0.2, 0.5, 0.9, 1.0)]
 
     assert reserved == sorted(reserved) and reserved[0] < reserved[-1] == 32
-
-
-def test_untrained_confidence_is_the_probability_of_the_value() -> None:
-    head = make_bundle().confidence
-    assert head is not None
-    probability = torch.tensor([0.02, 0.5, 0.97])
-
-    said = head(features(log_probability=probability.log()), anchors(3), torch.zeros(3, dtype=torch.long))
-
-    torch.testing.assert_close(Temperature().probability(said), probability, rtol=1e-4, atol=1e-5)
-
-
-def test_confidence_reads_the_state_before_the_slot_and_its_kind() -> None:
-    head = make_bundle().confidence
-    assert head is not None
-    shaken(head)
-    kinds = torch.zeros(4, dtype=torch.long)
-
-    usual = head(features(), anchors(4), kinds)
-
-    assert not torch.allclose(usual, head(features(), anchors(4, seed=1), kinds))
-    assert not torch.allclose(usual, head(features(), anchors(4), kinds + 1))
-
-
-@pytest.mark.parametrize("name", list(SlotFeatures.__dataclass_fields__))
-def test_every_feature_has_an_effect_on_confidence(name: str) -> None:
-    head = make_bundle().confidence
-    assert head is not None
-    shaken(head)
-    kinds = torch.zeros(4, dtype=torch.long)
-
-    usual = head(features(), anchors(4), kinds)
-    changed = head(features(**{name: torch.full((4,), -1.7)}), anchors(4), kinds)
-
-    assert name == "num_tokens" or name == "num_choices" or not torch.allclose(usual, changed)
-    counted = head(features(**{name: torch.full((4,), 3.0)}), anchors(4), kinds)
-    assert not torch.allclose(usual, counted)
-
-
-def test_confidence_learns_that_spans_are_right_more_often() -> None:
-    head = make_bundle().confidence
-    assert head is not None
-    agrees = (torch.arange(200) % 2).float()
-    given = features(span_agrees=agrees, log_probability=torch.full((200,), -0.7))
-    kinds = torch.zeros(200, dtype=torch.long)
-    optimizer = torch.optim.AdamW(head.parameters(), lr=2e-2)
-    for _ in range(80):
-        optimizer.zero_grad()
-        confidence_loss(head(given, anchors(200), kinds), agrees).backward()
-        optimizer.step()
-
-    said = head(given, anchors(200), kinds).sigmoid().detach()
-    assert float(said[agrees == 1].min()) > 0.9 and float(said[agrees == 0].max()) < 0.1
-
-
-def test_certain_and_impossible_values_stay_finite() -> None:
-    assert log_odds(torch.tensor([0.0, 1.0])).isfinite().all()
-    head = make_bundle().confidence
-    assert head is not None
-    extreme = features(log_probability=torch.tensor([0.0, -1e9]), num_tokens=torch.tensor([0.0, 1e6]))
-    assert head(extreme, anchors(2), torch.zeros(2, dtype=torch.long)).isfinite().all()
 
 
 def drawn_outcomes(*, temperature: float, bias: float, count: int = 20_000) -> tuple[Tensor, Tensor]:
