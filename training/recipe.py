@@ -284,7 +284,10 @@ def read_recipe(base: RecipeT, *, file: Path | None = None, changes: tuple[str, 
         path, separator, text = change.partition("=")
         if not separator:
             raise ConfigError(f"--set {change!r}: write key=value, for instance schedule.total_steps=500")
-        nested: Any = yaml.safe_load(text) if text else None
+        try:
+            nested: Any = yaml.safe_load(text) if text else None
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {change!r}: {text!r} is no YAML value: quote or close it") from error
         for key in reversed(path.strip().split(".")):
             nested = {key: nested}
         _merge(values, nested)

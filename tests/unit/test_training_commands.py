@@ -95,6 +95,11 @@ def test_missing_tokenizer_is_named(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert f"no tokenizer in {tmp_path / 'none'}" in capsys.readouterr().err
 
 
+def test_change_that_is_no_yaml_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["backbone", "--set", 'trackers=["tensorboard]']) == 2
+    assert "is no YAML value" in capsys.readouterr().err
+
+
 def test_folder_without_a_run_has_no_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("matplotlib")
 
