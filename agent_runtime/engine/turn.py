@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, Protocol
 
+from ..config import Fill
 from ..errors import AgentRuntimeError, ToolChoiceError
 from ..events import (
     ArgumentsDelta,
@@ -31,16 +32,21 @@ from ..prompt.parse import parse_reply
 from ..scaffold.canonical import string_body
 from ..scaffold.fitting import same_json
 from ..scaffold.frontier import DEFAULT_MAX_SLOT_TOKENS, CallFrontier
-from ..scaffold.scaffold import build_scaffold
+from ..scaffold.scaffold import Scaffold, build_scaffold
 from ..scaffold.shape import ObjectShape
+from ..scaffold.slot_budget import DEFAULT_RULES
 from ..scaffold.walker import CallWalker
 from ..turn_engine import ToolChoice
 from .confidence import CallContext, PlainConfidence, ReadsConfidence
 from .decide import call_opening, decide, decide_another
 from .decode import Decoded, WordStream, decode_text
-from .draft import Drafter
+from .draft import MAX_DRAFT_TOKENS, Drafter
 from .draft_copies import CopySource
 from .fill import FilledCall, NextRow, fill_autoregressive
+from .head_fill.call_reader import CallOpening, DiffusionReader, HeadVerifiedReader
+from .head_fill.head_drafter import HeadDrafter
+from .head_fill.loaded import LoadedHeads
+from .head_fill.settings import DenoiseSettings
 from .program import Program
 from .sampling import Sampler, Sampling
 from .tape import Rows, Tape
@@ -88,8 +94,10 @@ class TurnRequest:
         max_calls: calls a turn may make.
         max_tokens: tokens the turn may write. A call that does not fit is not made.
         max_slot_tokens: tokens one argument value may take; a longer one is ended there.
-        max_ahead: tokens of a drafted call that are read ahead of what is certain: the same calls in fewer
-            forwards. 0 reads nothing ahead.
+        fill: how calls are written.
+        max_ahead: with the verified fill, tokens of a drafted call that are read ahead of what is certain.
+        denoise: how heads fill values.
+        copyable: runs of prompt tokens that are content of messages, half-open.
         sampling: how tokens are chosen. Whether to call is never drawn: it is the more probable.
         stop: texts that end the words where they appear.
         is_thinking: whether the turn begins with a thought (the prompt must have been rendered for it).
@@ -110,7 +118,10 @@ class TurnRequest:
     max_calls: int = 8
     max_tokens: int = 1024
     max_slot_tokens: int = DEFAULT_MAX_SLOT_TOKENS
-    max_ahead: int = 0
+    fill: Fill = "autoregressive"
+    max_ahead: int = MAX_DRAFT_TOKENS
+    denoise: DenoiseSettings = DenoiseSettings()
+    copyable: tuple[tuple[int, int], ...] = ()
     sampling: Sampling = Sampling()
     stop: tuple[str, ...] = ()
     is_thinking: bool = False
@@ -281,7 +292,7 @@ class _TurnWriter:
     def _frontier(self, tools: tuple[OfferedTool, ...], num_before: int = 0) -> CallFrontier:
         """The calls that may be made, behind `num_before` tokens that are still to be written."""
         return CallFrontier(
-            [CallWalker(build_scaffold(tool.name, shape)) for tool in tools for shape in tool.call_shapes],
+            [CallWalker(self._scaffold(tool.name, shape)) for tool in tools for shape in tool.call_shapes],
             vocabulary=self._view.vocabulary,
             trees=self._view.trees,
             max_slot_tokens=self._request.max_slot_tokens,
@@ -350,17 +361,62 @@ class _TurnWriter:
 
     def _row_reader(self) -> NextRow | None:
         """How the rows of the next call are read; None is one by one."""
-        if not self._request.max_ahead:
+        request, heads = self._request, self._view.heads
+        if request.fill == "autoregressive" or (request.fill == "verified" and not request.max_ahead):
             return None
-        may_follow = self._request.is_parallel and len(self._calls) + 1 < self._request.max_calls
-        drafter = Drafter(
-            self._view, self._copy_source, closing=(self._view.call_close,) if may_follow else ()
+        may_follow = request.is_parallel and len(self._calls) + 1 < request.max_calls
+        closing = (self._view.call_close,) if may_follow else ()
+        if heads is None:
+            drafter = Drafter(self._view, self._copy_source, closing=closing)
+            return VerifiedReader(
+                drafter, max_ahead=request.max_ahead, tokens_left=self._tokens_left
+            ).next_row
+        return self._head_reader(heads, closing)
+
+    def _head_reader(self, heads: LoadedHeads, closing: tuple[int, ...]) -> NextRow:
+        request, view = self._request, self._view
+        drafter = HeadDrafter(
+            view,
+            self._copy_source,
+            heads,
+            closing=closing,
+            copyable=request.copyable,
+            settings=request.denoise,
+            max_slot_tokens=request.max_slot_tokens,
+            is_whole=request.fill == "diffusion",
         )
-        return VerifiedReader(
+        opening = CallOpening(view, heads, drafter, self._scaffolds)
+        if request.fill == "diffusion":
+            return DiffusionReader(
+                opening,
+                drafter,
+                request.denoise,
+                tokens_left=self._tokens_left,
+                vocab_size=view.vocab_size,
+            ).next_row
+        return HeadVerifiedReader(
+            opening,
             drafter,
-            max_ahead=self._request.max_ahead,
-            tokens_left=lambda: self._max_length - self._tape.length,
+            tokens_left=self._tokens_left,
+            max_ahead=request.max_ahead,
+            num_steps=request.denoise.denoise_steps,
         ).next_row
+
+    def _tokens_left(self) -> int:
+        return self._max_length - self._tape.length
+
+    def _scaffolds(self, name: str) -> list[Scaffold]:
+        """The scaffolds of a tool."""
+        return [
+            self._scaffold(tool.name, shape)
+            for tool in self._request.tools
+            if tool.name == name
+            for shape in tool.call_shapes
+        ]
+
+    def _scaffold(self, name: str, shape: ObjectShape) -> Scaffold:
+        heads = self._view.heads
+        return build_scaffold(name, shape, rules=DEFAULT_RULES if heads is None else heads.rules)
 
     @cached_property
     def _copy_source(self) -> CopySource:
@@ -391,7 +447,7 @@ class _TurnWriter:
             CallContext(
                 messages=request.messages,
                 evidence=evidence,
-                earlier=self._calls,
+                earlier=tuple(self._calls),
                 num_tools=len(request.tools),
                 call_probability=call_probability,
             ),
