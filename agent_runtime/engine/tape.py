@@ -27,6 +27,7 @@ class Tape:
 
     def __init__(self) -> None:
         """Empty: nothing is written."""
+        self._token_ids: list[int] = []
         self._read_length = 0
         self._pending: list[int] = []
         self._ahead: list[int] = []
@@ -40,6 +41,11 @@ class Tape:
     def length(self) -> int:
         """Tokens written, read or not."""
         return self._read_length + len(self._pending)
+
+    @property
+    def token_ids(self) -> Sequence[int]:
+        """All tokens written."""
+        return self._token_ids
 
     @property
     def num_pending(self) -> int:
@@ -68,6 +74,7 @@ class Tape:
 
     def write(self, token_ids: Sequence[int]) -> None:
         """Append tokens; they are read by the next `read`."""
+        self._token_ids.extend(token_ids)
         self._pending.extend(token_ids)
 
     def read(
@@ -93,6 +100,7 @@ class Tape:
         if not rest and (token_ids or (num_states and not ahead)):
             self._drop_ahead(num_known)
             self._read_length += num_known
+            self._states = None
             if num_states:
                 yield from self._read_states(num_states)
             return known
@@ -116,6 +124,7 @@ class Tape:
         num_logits: int = 1,
         num_states: int = 0,
         is_exact: bool = False,
+        behind: int | None = None,
     ) -> Program[Reading]:
         """Read branches beside one another, each as if it alone came next, and all that is pending with them.
 
@@ -126,6 +135,7 @@ class Tape:
             num_logits: rows that are wanted of each branch, counted from its end.
             num_states: states that are wanted of the last so many tokens written.
             is_exact: whether what is pending must be read as `read` reads it with `is_exact`.
+            behind: tokens of the tape that the branches go on from; all of them when left out.
 
         Returns:
             The branches' rows and states; as `logits` the row behind the last pending token, if anything was
@@ -141,6 +151,7 @@ class Tape:
             branches=branches,
             num_branch_logits=num_logits,
             num_states=num_states,
+            branches_behind=behind,
         )
         self._read_length += len(token_ids)
         self._note(reading)
@@ -181,6 +192,7 @@ class Tape:
         """Forget everything behind the first `length` tokens."""
         if length > self.length:
             raise ValueError(f"cannot cut at {length}: only {self.length} tokens are written")
+        del self._token_ids[length:]
         if length >= self._read_length:
             del self._pending[length - self._read_length :]
         else:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_runtime.engine.batching import BatchRule, cut_at_blocks, plan_batch
+from agent_runtime.engine.batching import BatchRule, cut_at_blocks, part_branches, plan_batch
 
 FREE = BatchRule(block_tokens=64, max_rows=256)
 PADDED = BatchRule(block_tokens=64, max_rows=64, padded_rows=8)
@@ -76,3 +76,26 @@ def test_rows_are_padded_to_few_numbers_and_by_little(num_rows: int) -> None:
 def test_only_short_reads_are_padded_where_rows_depend_on_their_number() -> None:
     assert [PADDED.with_padding(num_rows) for num_rows in (1, 8, 9, 64)] == [8, 8, 9, 64]
     assert [ALONE.with_padding(num_rows) for num_rows in (1, 8, 9, 64)] == [1, 8, 9, 64]
+
+
+@given(sizes=st.lists(st.integers(1, 30), max_size=20), at=st.integers(1, 40))
+def test_every_branch_is_read_once_and_in_order(sizes: list[int], at: int) -> None:
+    parts = part_branches(sizes, at, 8)
+
+    read = [0] * len(sizes)
+    rows = 0
+    for part in parts:
+        assert part.rows_before == rows and 0 < part.num_tokens <= 8
+        if part.start:
+            assert len(part.sizes) == 1
+        for branch, size in enumerate(part.sizes, part.first):
+            assert read[branch] == part.start and sum(read[branch + 1 :]) == 0
+            read[branch] += size
+        rows += part.num_tokens
+    assert read == sizes
+
+
+def test_branches_stand_beside_one_another_as_long_as_they_fit() -> None:
+    assert [part.sizes for part in part_branches([3, 3, 3, 8, 1], 5, 8)] == [(3, 3), (3,), (8,), (1,)]
+    assert [part.sizes for part in part_branches([2, 11], 6, 8)] == [(2,), (2,), (8,), (1,)]
+    assert part_branches([], 5, 8) == ()
