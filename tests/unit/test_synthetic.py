@@ -16,7 +16,8 @@ from jsonschema import Draft202012Validator
 
 from tests.shared_data import shared
 from training.data import Example, leaves, synthetic_example, synthetic_examples
-from training.data.synthetic import requests
+from training.data.synthetic import lessons, requests, sharing
+from training.data.synthetic.conversation import Conversation
 from training.data.synthetic.draw import Draw
 from training.data.synthetic.families import families_of
 from training.data.synthetic.grammar import Action, ParameterRule, actions, senses
@@ -400,3 +401,44 @@ def test_senses_speak_of_things_that_tools_are_about() -> None:
     lookups = {lookup_action(Draw(11, number)).object for number in range(6000)}
 
     assert set(senses()) <= {action.object for action in actions()} | lookups
+
+
+def test_tools_asked_about_the_same_thing_are_called_with_the_same_values_and_evidence() -> None:
+    found = 0
+    for number in range(120):
+        draw = Draw(12, number)
+        tools = sharing.sharing_tools(draw, lessons.related(draw, "train", 4))
+        if not tools:
+            continue
+        found += 1
+        talk = Conversation(draw, system="")
+        sharing.talk_sharing(draw, talk, tools)
+        calls = talk.messages[-1]["tool_calls"]
+        values = Counter(json.dumps(sorted(map(str, call["arguments"].values()))) for call in calls)
+        assert set(values.values()) == {len(tools)}
+        for (index, _, _), span in talk.evidence.items():
+            assert span is None or span.message_index < index
+
+    assert found > 30
+
+
+def test_one_of_several_requests_may_need_several_calls_itself() -> None:
+    several = (example for example in synthetic_examples(21) if example.kind == "several")
+    most_of_one = [
+        Counter(call["name"] for call in example.target["tool_calls"]).most_common(1)[0][1]
+        for example in itertools.islice(several, 80)
+    ]
+
+    assert {1, 2, 3} <= set(most_of_one)
+
+
+@pytest.mark.parametrize("kind", ["parallel", "several"])
+def test_the_values_of_every_call_stand_in_the_request(kind: str) -> None:
+    chosen = (example for example in synthetic_examples(22) if example.kind == kind)
+    for example in itertools.islice(chosen, 150):
+        said = example.messages[-2]["content"].lower()
+        for _, number, call in calls_of(example):
+            for path, value in leaves(call["arguments"]):
+                span = example.evidence[len(example.messages) - 1, number, path]
+                if isinstance(value, int) and not isinstance(value, bool) and span is not None:
+                    assert str(value) in said

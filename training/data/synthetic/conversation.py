@@ -59,6 +59,12 @@ class Conversation:
             if call == str(from_call) and rest.split(".", 1)[0] in names:
                 self._spans[f"{to_call}:{rest}"] = span
 
+    def share(self, path: str, other: str) -> None:
+        """The value at `other` (`call:parameter`) is said where the one at `path` is."""
+        for known, span in list(self._spans.items()):
+            if known == path or known.startswith(f"{path}."):
+                self._spans.setdefault(other + known[len(path) :], span)
+
     def say(self, role: str, text: str) -> None:
         """Any message without values."""
         self.messages.append({"role": role, "content": text})

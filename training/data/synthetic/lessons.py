@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import phrases, questions, repeated, replies, requests
+from . import phrases, questions, repeated, replies, requests, sharing
 from .conversation import Conversation
 from .draw import Draw
-from .kinds import Piece
-from .offering import Split, distractors, draw_action, num_distractors, offer
+from .kinds import Piece, Said
+from .offering import Split, distractors, draw_action, num_distractors, offer, related_action
 from .tools import DrawnTool, Parameter, draw_tool, subject_of
 
 Lesson = Callable[[Draw, Split], tuple[list[DrawnTool], Conversation]]
@@ -61,34 +61,65 @@ def talk_parallel(draw: Draw, talk: Conversation, tool: DrawnTool) -> None:
 
 
 def several(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
-    """Calls of different tools, one of them at times twice."""
+    """Calls of different tools, one of them at times twice, at times all about the same."""
+    talk = Conversation(draw)
+    if draw.chance(0.35):
+        offered = related(draw, split, draw.between(2, 4))
+        tools = sharing.sharing_tools(draw, offered)
+        if tools:
+            sharing.talk_sharing(draw, talk, tools)
+            return offered, talk
     count = 2 if draw.chance(0.65) else draw.between(3, 4)
-    tools: list[DrawnTool] = []
+    tools = []
     while len(tools) < count:
         tool = draw_tool(draw, draw_action(draw, split))
         is_long = len(tool.parameters) > 4 and draw.chance(0.7)  # the listing is long enough without it
         if not is_long and all(tool.name != other.name for other in tools):
             tools.append(tool)
-    talk = Conversation(draw)
     talk_several(draw, talk, tools)
     return offer(draw, tools, split, 0 if draw.chance(0.65) else draw.between(1, 3)), talk
 
 
+def related(draw: Draw, split: Split, count: int) -> list[DrawnTool]:
+    """Tools about the same thing, or of the same sort."""
+    tool = draw_tool(draw, related_action(draw, split))
+    return draw.shuffled([tool, *distractors(draw, [tool], split, count - 1, near_share=1.0)])
+
+
 def talk_several(draw: Draw, talk: Conversation, tools: list[DrawnTool]) -> None:
-    """One request for a call of each of the tools."""
-    calls = [
-        (tool, requests.choose_values(draw, tool, optional_rate=draw.pick((0.0, 0.2, 0.5)))) for tool in tools
-    ]
-    if draw.chance(0.2) and calls[0][1]:  # the first tool once more
-        again = {p.name: p.kind.sample(draw) for p in tools[0].parameters if p.name in calls[0][1]}
-        if requests.arguments_of(again) != requests.arguments_of(calls[0][1]):
-            calls.append((tools[0], again))
-    said = [
-        requests.say_request(draw, tool, given, number, is_alone=False)
-        for number, (tool, given) in enumerate(calls)
-    ]
+    """One request for a call of each of the tools, or for several calls of some."""
+    calls: list[tuple[DrawnTool, dict[str, Said]]] = []
+    said: list[list[Piece]] = []
+    repeats = draw.chance(0.3)
+    for tool in tools:
+        given = requests.choose_values(draw, tool, optional_rate=draw.pick((0.0, 0.2, 0.5)))
+        again = _other_values(draw, tool, given) if repeats and draw.chance(0.6) else []
+        if again:
+            pieces = repeated.say_repeated(draw, tool, [given, *again], set(given))
+            said.append(repeated.later(pieces, len(calls)))
+        else:
+            said.append(requests.say_request(draw, tool, given, len(calls), is_alone=False))
+        calls += [(tool, values) for values in (given, *again)]
+    if draw.chance(0.15) and calls[0][1]:  # the first tool once more
+        given = {p.name: p.kind.sample(draw) for p in tools[0].parameters if p.name in calls[0][1]}
+        if requests.arguments_of(given) != requests.arguments_of(calls[0][1]):
+            said.append(requests.say_request(draw, tools[0], given, len(calls), is_alone=False))
+            calls.append((tools[0], given))
     talk.user(repeated.join_requests(draw, said))
     talk.call(calls)
+
+
+def _other_values(draw: Draw, tool: DrawnTool, given: dict[str, Said]) -> list[dict[str, Said]]:
+    """Values for one or two more calls of a tool that takes few."""
+    parameters = [p for p in tool.parameters if p.name in given]
+    if not 0 < len(parameters) < 3 or any(p.kind.is_self_explaining for p in parameters):
+        return []
+    found = [given]
+    for _ in range(draw.pick((1, 1, 2))):
+        values = {p.name: p.kind.sample(draw) for p in parameters}
+        if all(requests.arguments_of(values) != requests.arguments_of(other) for other in found):
+            found.append(values)
+    return found[1:]
 
 
 def missing(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:

@@ -8,6 +8,8 @@ from typing import Literal
 from .composed import composed_action, is_held_out, near_misses
 from .draw import Draw
 from .grammar import Action, actions
+from .lookups import lookup_action
+from .measures import measure_action
 from .naming import content_words
 from .pool import ToolPool
 from .tools import DrawnTool, draw_tool, is_confusable, shares_words
@@ -35,6 +37,14 @@ def draw_action(draw: Draw, split: Split) -> Action:
         return draw.pick(actions_of(split))
     while True:
         action = composed_action(draw)
+        if is_held_out(action, _DEV_SHARE) == (split == "dev"):
+            return action
+
+
+def related_action(draw: Draw, split: Split) -> Action:
+    """An action whose near misses take the same values: a lookup or a measure."""
+    while True:
+        action = lookup_action(draw) if draw.chance(0.6) else measure_action(draw)
         if is_held_out(action, _DEV_SHARE) == (split == "dev"):
             return action
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import openings, phrases, requests
 from .draw import Draw
-from .kinds import Fixed, Piece, Said
+from .kinds import Copy, Fixed, Piece, Said
 from .naming import plural
 from .tools import DrawnTool, Parameter
 
@@ -31,6 +31,16 @@ def say_repeated(draw: Draw, tool: DrawnTool, givens: Givens, varying: set[str])
         return [*opening.before, *common, *body, opening.after]
     comma = "," if common and draw.chance(0.3) else ""
     return [*opening.before, *body, comma, *common, opening.after]
+
+
+def later(pieces: list[Piece], first: int) -> list[Piece]:
+    """The same request where its first call is call `first` of the message; nothing is said for all calls."""
+    return [_later(piece, first) if isinstance(piece, Copy) else piece for piece in pieces]
+
+
+def _later(piece: Copy, first: int) -> Copy:
+    call, _, rest = piece.path.partition(":")
+    return Copy(f"{int(call) + first}:{rest}", piece.text)
 
 
 def _say_all(

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..example import Example
-from . import dialogues, lessons
+from . import dialogues, lessons, sharing
 from .conversation import Conversation, draw_system
 from .draw import Draw
-from .offering import Split, distractors, draw_action
+from .offering import Split, distractors, draw_action, related_action
 from .pool import load_pool
 from .stream import stated_date
 from .tools import DrawnTool, draw_tool
@@ -59,7 +59,8 @@ def sibling_examples(
 def _listing(draw: Draw, split: Split) -> list[DrawnTool]:
     """One tool, a few, or many: near misses of each other, none so near that a request could mean two."""
     count = 1 if draw.chance(0.3) else draw.between(2, 4) if draw.chance(0.7) else draw.between(5, 8)
-    tools = [draw_tool(draw, draw_action(draw, split))]
+    is_related = count > 1 and draw.chance(0.15)
+    tools = [draw_tool(draw, related_action(draw, split) if is_related else draw_action(draw, split))]
     for _ in range(count - 1):
         tools += distractors(draw, tools, split, 1)
     return draw.shuffled(tools)
@@ -67,8 +68,9 @@ def _listing(draw: Draw, split: Split) -> list[DrawnTool]:
 
 def _bare_listing(draw: Draw, split: Split) -> list[DrawnTool]:
     tools = [draw_tool(draw, draw_action(draw, split))]
+    near_share = draw.pick((0.1, 0.4, 0.7, 1.0))
     for _ in range(draw.between(1, 5)):
-        tools += distractors(draw, tools, split, 1, near_share=0.4)
+        tools += distractors(draw, tools, split, 1, near_share)
     for tool in tools:
         required = [p for p in tool.parameters if p.is_required]
         tool.parameters = draw.sample(required or tool.parameters, 1) if tool.parameters else []
@@ -86,6 +88,10 @@ def _conversation(draw: Draw, tools: list[DrawnTool], split: Split, system: str)
             lessons.talk_parallel(draw, talk, tool)
             return "parallel", talk
         case "several" if len(tools) > 1:
+            about_the_same = sharing.sharing_tools(draw, tools) if draw.chance(0.5) else []
+            if about_the_same:
+                sharing.talk_sharing(draw, talk, about_the_same)
+                return "several", talk
             lessons.talk_several(draw, talk, draw.sample(tools, min(len(tools), _num_several(draw))))
             return "several", talk
         case "none_fits":
