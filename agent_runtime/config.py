@@ -29,6 +29,7 @@ from pydantic import (
 
 from .errors import ConfigError
 from .fill_settings import Expansion, Remask, SlotBudgetChanges
+from .graph_settings import GraphBuckets
 
 Fill = Literal["autoregressive", "diffusion", "verified"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -133,6 +134,18 @@ class DeploymentConfig(BaseModel):
 
     quantization: Quantization = "none"
     """Weights in 4 or 8 bits through bitsandbytes: less memory, somewhat less exact. CUDA only."""
+
+    cuda_graphs: bool | Literal["auto"] = "auto"
+    """Whether short reads (decoded tokens, drafts) are recorded once and replayed by the GPU, which would
+    wait for Python most of the time. `auto`: on CUDA, where there is memory for it and a token keeps its bits
+    in any company. CUDA only."""
+
+    compile: bool = False
+    """Whether torch's compiler fuses what these reads compute between attentions. The first ones then take a
+    minute longer. CUDA only."""
+
+    graph_buckets: GraphBuckets = GraphBuckets()
+    """The shapes that are recorded."""
 
     max_batch: int = Field(default=8, ge=1, le=1024)
     """Requests computed side by side. More use more memory and serve more at once."""
@@ -368,7 +381,30 @@ def resolve(config: DeploymentConfig, capabilities: Capabilities) -> tuple[Deplo
         )
         quantization = "none"
     dtype = _resolve_dtype(config.dtype, device, capabilities, notes)
-    return revised(config, device=device, dtype=dtype, quantization=quantization), tuple(notes)
+    changes = {"device": device, "dtype": dtype, "quantization": quantization}
+    changes |= _resolve_graphs(config, device, quantization, notes)
+    return revised(config, **changes), tuple(notes)
+
+
+def _resolve_graphs(
+    config: DeploymentConfig, device: Device, quantization: Quantization, notes: list[str]
+) -> dict[str, Any]:
+    cuda_graphs, compiled = config.cuda_graphs, config.compile
+    if cuda_graphs is not False and device != "cuda":
+        if cuda_graphs is True:
+            notes.append(f"cuda_graphs=True is off: it needs CUDA, and this runs on {device}")
+        cuda_graphs = False
+    elif cuda_graphs is not False and quantization == "8bit":
+        if cuda_graphs is True:
+            notes.append("cuda_graphs=True is off: 8-bit layers look for outliers in every forward, and wait")
+        cuda_graphs = False
+    if compiled and device != "cuda":
+        notes.append(f"compile=True is off: it gains nothing on {device}; it is for CUDA")
+        compiled = False
+    elif compiled and quantization != "none":
+        notes.append(f"compile=True is off: it cannot see into layers of quantization={quantization!r}")
+        compiled = False
+    return {"cuda_graphs": cuda_graphs, "compile": compiled}
 
 
 def _resolve_device(device: Device, capabilities: Capabilities) -> Device:

@@ -21,6 +21,7 @@ from .batching import BatchRule
 from .cache import PrefixCache
 from .chunks import Chunk
 from .forward import LeanForward
+from .graph_setup import GraphOrder, open_graphs
 from .model_folder import find_model_folder, fingerprint_of, read_config, read_tokenizer
 from .quantize import Quantization, check_quantization, load_model
 from .same_rows import find_batch_rule, keeps_bits_with_any_threads
@@ -47,6 +48,7 @@ class Backbone:
         folder: where it was read.
         max_positions: tokens of prompt and reply that fit one sequence.
         taps: layers whose states are kept as they are read.
+        graphs: reads what is short enough and stands in its pool, where that was asked for and suits.
         batch_rule: which rows may share a forward.
         device: where it computes.
         dtype: of its weights and key/values.
@@ -62,6 +64,7 @@ class Backbone:
         max_positions: int,
         adapter: Path | None = None,
         taps: tuple[int, ...] = (),
+        graphs: GraphOrder | None = None,
     ) -> None:
         self.folder = folder
         self.config = config
@@ -75,6 +78,9 @@ class Backbone:
         self._threads = _choose_threads(forward, config.hidden_size)
         with self._threads.for_rows(1):
             self.batch_rule = _find_batch_rule(forward, config.hidden_size)
+        self.graphs = None if graphs is None else open_graphs(forward, graphs)
+        if self.graphs is not None:
+            self.batch_rule = self.graphs.batch_rule(self.batch_rule)
 
     @classmethod
     def load(
@@ -90,6 +96,7 @@ class Backbone:
         adapter: str | Path | None = None,
         trust_remote_code: bool = False,
         taps: Sequence[int] = (),
+        graphs: GraphOrder | None = None,
     ) -> Backbone:
         """Read a backbone.
 
@@ -105,6 +112,7 @@ class Backbone:
             trust_remote_code: passed to transformers; off unless you need code of the folder's own.
             taps: layers whose states heads stand on, rising; layer n's output, 0 for the embeddings. They
                 are kept beside keys and values; without any that costs nothing.
+            graphs: how short reads are recorded and replayed; None computes them as prompts are.
 
         Raises:
             ConfigError: the folder, its parts, or what is asked of this machine cannot be used.
@@ -151,6 +159,7 @@ class Backbone:
                 max_positions=max_positions,
                 adapter=adapter_folder,
                 taps=tuple(taps),
+                graphs=graphs,
             )
         except torch.OutOfMemoryError as error:
             raise ConfigError(
@@ -201,13 +210,25 @@ class Backbone:
 
     def new_sequence(self, cache: KeyValueCache) -> BackboneSequence:
         """An empty sequence that shares through `cache`."""
-        return BackboneSequence(self._forward.key_value_shape, cache)
+        pool = None if self.graphs is None else self.graphs.pool
+        return BackboneSequence(self._forward.key_value_shape, cache, pool)
 
     def read(self, chunks: Sequence[Chunk]) -> list[Tensor | None]:
         """One forward: what each chunk wanted, (num_wanted, vocab) float32 on the CPU, or None.
 
         The caller keeps to `batch_rule`.
         """
+        if self.graphs is None:
+            return self._read_plainly(chunks)
+        # Which of the two reads a chunk follows from the chunk alone, so company does not change its bits.
+        is_short = [self.graphs.takes(chunk) for chunk in chunks]
+        plain = [chunk for chunk, short in zip(chunks, is_short, strict=True) if not short]
+        short = [chunk for chunk, short in zip(chunks, is_short, strict=True) if short]
+        plainly = iter(self._read_plainly(plain) if plain else ())
+        replayed = iter(self.graphs.read(short))
+        return [next(replayed if short else plainly) for short in is_short]
+
+    def _read_plainly(self, chunks: Sequence[Chunk]) -> list[Tensor | None]:
         num_rows = sum(len(chunk.token_ids) for chunk in chunks)
         with torch.inference_mode(), self._threads.for_rows(num_rows):
             hidden = self._forward(chunks, with_padding=self.batch_rule.with_padding)

@@ -138,7 +138,9 @@ def _plan_padded(waiting: Sequence[tuple[int, ...]], padded_rows: int) -> list[i
         if number == 0 and sizes[0] > padded_rows:
             taken[0] = 1
             return taken
-        if sizes[0] <= left:
-            taken[number] = 1
-            left -= sizes[0]
+        for size in sizes:
+            if size > left:
+                break
+            taken[number] += 1
+            left -= size
     return taken

@@ -99,6 +99,11 @@ class LeanForward:
         )
 
     @property
+    def taps(self) -> tuple[int, ...]:
+        """Layers whose states are kept, rising."""
+        return tuple(self._tap_of_layer)
+
+    @property
     def parts(self) -> Parts:
         """What it computes with, for the forward whose shapes are fixed."""
         return Parts(

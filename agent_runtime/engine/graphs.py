@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from .batching import BatchRule
 from .chunks import Chunk
 from .key_values import SLAB_STEP, KeyValueSlab
 from .slab_pool import SlabPool
@@ -133,10 +134,21 @@ class GraphedForward:
         """Where conversations must stand to be read here."""
         return self._static.pool
 
+    def batch_rule(self, rule: BatchRule) -> BatchRule:
+        """How rows may be put together where short reads go through this forward: up to as many as it has."""
+        return BatchRule(
+            block_tokens=rule.block_tokens, max_rows=rule.block_tokens, padded_rows=self._plan.num_rows
+        )
+
     @property
     def buckets(self) -> tuple[Bucket, ...]:
         """The shapes that were needed so far, in order."""
         return tuple(self._recorded)
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether torch's compiler fuses what it computes."""
+        return self._static.is_compiled
 
     def takes(self, chunk: Chunk) -> bool:
         """Whether this chunk can be read here; that follows from its size and end alone."""
@@ -147,12 +159,10 @@ class GraphedForward:
             and chunk.end <= self._plan.lengths[-1]
         )
 
-    def read(self, chunks: Sequence[Chunk]) -> list[Tensor]:
-        """Read chunks that it takes: scores of their wanted rows, (rows, vocab), float32 on the CPU."""
-        scores: list[Tensor] = []
-        for group in self._groups(chunks):
-            scores += self._read_group(group)
-        return scores
+    def read(self, chunks: Sequence[Chunk]) -> list[Tensor | None]:
+        """Read chunks that it takes: what each wanted, (rows, vocab) float32 on the CPU, or None."""
+        scores = [part for group in self._groups(chunks) for part in self._read_group(group)]
+        return [part if len(part) else None for part in scores]
 
     def _groups(self, chunks: Sequence[Chunk]) -> Iterator[list[Chunk]]:
         """As many as fit one forward; those that take turns at one place of a slab in different ones."""

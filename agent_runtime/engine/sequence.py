@@ -6,6 +6,7 @@ from collections.abc import Sequence as Tokens
 
 from .cache import CachedBlock, PrefixCache
 from .key_values import KeyValueShape, KeyValueSlab, SlabBlock
+from .slab_pool import SlabPool
 
 KeyValueCache = PrefixCache[SlabBlock]
 
@@ -21,8 +22,9 @@ class BackboneSequence:
     part of the next prompt, so that answers do not depend on what the cache happens to hold.
     """
 
-    def __init__(self, shape: KeyValueShape, cache: KeyValueCache) -> None:
+    def __init__(self, shape: KeyValueShape, cache: KeyValueCache, pool: SlabPool | None = None) -> None:
         self._shape = shape
+        self._pool = pool
         self._cache = cache
         self._slab: KeyValueSlab | None = None
         self._fresh: CachedBlock[SlabBlock] | None = cache.root if cache.is_on else None
@@ -43,10 +45,14 @@ class BackboneSequence:
     def reserve(self, length: int) -> None:
         """Make room for `length` positions, those of branches behind the end included."""
         if self._slab is None:
-            room = min(length + _REPLY_TOKENS, self._shape.max_length)
-            self._slab = KeyValueSlab(self._shape, max(length, room))
+            self._slab = self._new_slab(length)
         else:
             self._slab.reserve(length, keep=self.length)
+
+    def _new_slab(self, length: int) -> KeyValueSlab:
+        pooled = None if self._pool is None else self._pool.new_slab(length)
+        room = min(length + _REPLY_TOKENS, self._shape.max_length)
+        return pooled or KeyValueSlab(self._shape, max(length, room))
 
     def step_back(self, at: int) -> None:
         """Forget positions from `at` on."""

@@ -87,10 +87,10 @@ class SlabPool:
         one = shape.num_layers * 2 * shape.num_heads * shape.head_size + shape.num_taps * shape.hidden_size
         return num_places * room * one * torch.empty((), dtype=shape.dtype).element_size()
 
-    def new_slab(self, capacity: int) -> KeyValueSlab:
-        """A slab for `capacity` positions: in a place of the pool if one is free and long enough."""
-        if capacity > self.length or not self._free:
-            return KeyValueSlab(self._shape, capacity)
+    def new_slab(self, length: int) -> PooledSlab | None:
+        """A slab with room for `length` positions, if a place is free and long enough."""
+        if length > self.length or not self._free:
+            return None
         lease = _Lease(self._take_first())
         slab = PooledSlab(self._shape, self, lease)
         # Nothing of an earlier conversation may show: no weight times NaN is still NaN.

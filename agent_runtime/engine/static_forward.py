@@ -128,6 +128,16 @@ class StaticForward:
         self._project, self._finish = project, finish
         self.is_compiled = False
 
+    @property
+    def hidden_size(self) -> int:
+        """Width of a hidden state."""
+        return self._parts.embedding.shape[1]
+
+    @property
+    def query_shape(self) -> tuple[int, int]:
+        """Heads, and the width of one: what attention has of a row."""
+        return self._parts.num_heads, self._parts.head_size
+
     def lay_out(self, chunks: Sequence[Chunk], bucket: Bucket) -> Layout:
         """Where every token of the chunks stands; every chunk's slab is in the pool, within the bucket."""
         numbers = np.zeros((len(_FIELDS), self.num_rows), dtype=np.int64)
@@ -158,10 +168,13 @@ class StaticForward:
             position[rows] = chunk.positions
             states_at = chunk.at if chunk.states_at is None else chunk.states_at
             state[rows] = np.arange(states_at, states_at + size)
+            seen_to, own_from = (chunk.at, chunk.at) if chunk.hidden is None else chunk.hidden
             if chunk.branch_sizes:
-                upto[rows] = chunk.at - 1
+                upto[rows] = seen_to - 1
                 starts = np.cumsum([0, *chunk.branch_sizes[:-1]])
                 first[rows] = np.repeat(chunk.at + starts, chunk.branch_sizes)
+            elif chunk.hidden is not None:
+                upto[rows], first[rows] = seen_to - 1, own_from
             else:
                 upto[rows] = write[rows]
             wanted.append([rows.start + row for row in chunk.wanted])

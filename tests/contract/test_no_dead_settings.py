@@ -11,8 +11,13 @@ import pytest
 
 from agent_runtime import AgentRuntime, AgentRuntimeError, DeploymentConfig, tool
 from agent_runtime.config import Capabilities, resolve, revised
+from agent_runtime.engine.backbone import Backbone
+from agent_runtime.engine.graph_setup import graphs_of
+from agent_runtime.engine.scheduler import run_alone
 from agent_runtime.executor import ToolExecutor
+from agent_runtime.graph_settings import GraphBuckets
 from agent_runtime.messages import ToolCall
+from tests.forward_programs import greedy
 from tests.tiny_model import make_tiny_model
 
 BASE = DeploymentConfig(device="cpu", max_tokens=64, think_budget_tokens=16)
@@ -86,6 +91,22 @@ async def prompt_text(model: Path, deployment: DeploymentConfig) -> Any:
 
 async def how_it_resolves(model: Path, deployment: DeploymentConfig) -> Any:
     return resolve(deployment, Capabilities(has_cuda=True, has_bitsandbytes=True))
+
+
+async def recorded_shapes(model: Path, deployment: DeploymentConfig) -> Any:
+    """How short reads would be recorded on CUDA, tried out on the CPU."""
+    resolved, _ = resolve(deployment, Capabilities(has_cuda=True))
+    backbone = Backbone.load(model, max_seq_len=256, graphs=graphs_of(resolved))
+    run_alone(backbone, greedy([1] * 10, 4))
+    graphs = backbone.graphs
+    return graphs is not None and (graphs.buckets, backbone.batch_rule)
+
+
+async def how_it_compiles(model: Path, deployment: DeploymentConfig) -> Any:
+    """Whether torch's compiler would be used on CUDA; it is not run."""
+    resolved, _ = resolve(deployment, Capabilities(has_cuda=True))
+    graphs = Backbone.load(model, max_seq_len=256, graphs=graphs_of(resolved)).graphs
+    return graphs is not None and graphs.is_compiled
 
 
 async def long_prompt(model: Path, deployment: DeploymentConfig) -> Any:
@@ -180,6 +201,9 @@ EXPERIMENTS: dict[str, tuple[Any, Look]] = {
     "device": ("cuda", how_it_resolves),
     "dtype": ("bfloat16", words()),
     "quantization": ("4bit", how_it_resolves),
+    "cuda_graphs": (False, recorded_shapes),
+    "compile": (True, how_it_compiles),
+    "graph_buckets": (GraphBuckets(rows=32, batches=(2,), lengths=(128,)), recorded_shapes),
     "max_batch": (1, busy_engine),
     "max_queue": (0, busy_engine),
     "request_deadline_s": (1e-6, words()),
@@ -195,6 +219,9 @@ BASES = {
     # 4-bit weights contradict device="cpu"; without a small batch the queue never fills.
     "quantization": revised(BASE, device="auto"),
     "max_queue": revised(BASE, max_batch=2),
+    "cuda_graphs": revised(BASE, device="auto"),
+    "compile": revised(BASE, device="auto"),
+    "graph_buckets": revised(BASE, device="auto"),
 }
 
 
