@@ -19,7 +19,8 @@ from .checkpoint import Checkpoint, find_checkpoint, load_checkpoint
 from .model_card import model_card
 from .recipe import METRICS_FILE, RECIPE_FILE, BackboneRecipe
 from .tokenizer import load_tokenizer, save_tokenizer
-from .trainer import load_weights, new_model
+from .run import load_weights
+from .trainer import new_model
 
 
 def read_run(run: Path, name: str = "latest") -> tuple[BackboneRecipe, Checkpoint]:

@@ -1,4 +1,4 @@
-"""The optimizer of a backbone: Muon for hidden matrices, AdamW for the rest, one schedule for both."""
+"""The optimizer of a run: Muon for hidden matrices, AdamW for the rest, one schedule for both."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ def rate_share(step: int, schedule: ScheduleRecipe) -> float:
     return warm * max(schedule.final_share, min(1.0, left))
 
 
-class BackboneOptimizer:
+class Optimizer:
     """Steps both optimizers; its state is one mapping."""
 
     def __init__(self, model: nn.Module, recipe: OptimizerRecipe) -> None:
-        matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
+        matrices = [
+            p for name, p in model.named_parameters() if p.ndim == 2 and len(p) > 1 and "embed" not in name
+        ]
         chosen = {id(p) for p in matrices}
         others = [p for p in model.parameters() if id(p) not in chosen]
         self._recipe = recipe

@@ -202,29 +202,21 @@ class ScheduleRecipe(RecipePart):
     """Learning rate at the very end, as a share of the full one."""
 
 
-class BackboneRecipe(RecipePart):
-    """One training run of a backbone."""
+class RunRecipe(RecipePart):
+    """What every training run is told."""
 
-    name: str = "backbone"
+    name: str = "run"
     """Folder of the run below `output`."""
-
-    tokenizer: str = "runs/tokenizer"
-    """Folder of the trained tokenizer."""
 
     output: str = "runs"
     """Folder that holds runs."""
 
-    begin_with: str | None = None
-    """Model folder, of this architecture and tokenizer, whose weights the run begins with; random without."""
-
-    architecture: ArchitectureRecipe = ArchitectureRecipe()
-    data: DataRecipe = DataRecipe()
     batch: BatchRecipe = BatchRecipe()
     optimizer: OptimizerRecipe = OptimizerRecipe()
     schedule: ScheduleRecipe = ScheduleRecipe()
 
     seed: int = 0
-    """Seed of the first weights and of drawn prompt tokens."""
+    """Seed of the first weights and of whatever training draws."""
 
     device: Literal["cpu", "cuda"] = "cpu"
     """Where the weights stand."""
@@ -260,6 +252,22 @@ class BackboneRecipe(RecipePart):
     def folder(self) -> Path:
         """Where the run writes."""
         return Path(self.output) / self.name
+
+
+class BackboneRecipe(RunRecipe):
+    """One training run of a backbone."""
+
+    name: str = "backbone"
+    """Folder of the run below `output`."""
+
+    tokenizer: str = "runs/tokenizer"
+    """Folder of the trained tokenizer."""
+
+    begin_with: str | None = None
+    """Model folder, of this architecture and tokenizer, whose weights the run begins with; random without."""
+
+    architecture: ArchitectureRecipe = ArchitectureRecipe()
+    data: DataRecipe = DataRecipe()
 
 
 RecipeT = TypeVar("RecipeT", bound=RecipePart)

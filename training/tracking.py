@@ -9,8 +9,8 @@ from typing import Any
 from agent_runtime.errors import ConfigError
 
 from .extras import require
-from .recipe import BackboneRecipe
-from .trainer import Watcher
+from .recipe import RunRecipe
+from .run import Watcher
 
 
 class _Tracker:
@@ -28,7 +28,7 @@ class _Tracker:
 
 
 @contextmanager
-def tracker(recipe: BackboneRecipe) -> Iterator[tuple[Watcher, ...]]:
+def tracker(recipe: RunRecipe) -> Iterator[tuple[Watcher, ...]]:
     """The watcher for the recipe's trackers, closed at the end; none where it names none.
 
     Trackers that write files (tensorboard) do so into the folder of the run.

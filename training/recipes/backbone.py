@@ -13,7 +13,8 @@ from ..checkpoint import find_checkpoint, load_checkpoint
 from ..recipe import ArchitectureRecipe, BackboneRecipe, BatchRecipe, DataRecipe, Preset, ScheduleRecipe
 from ..source import ConversationSource
 from ..tokenizer import load_tokenizer
-from ..trainer import Trainer, Watcher, new_model
+from ..run import Watcher
+from ..trainer import Trainer, new_model
 
 
 def backbone_preset(preset: Preset) -> BackboneRecipe:

@@ -1,0 +1,295 @@
+"""One training step's losses: all heads on one batch, computed together in the products' precision.
+
+Parameters stay float32; `HeadObjective.losses` runs the heads with copies in `dtype`, through which the
+gradient flows back. Only open positions meet the vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from heads import (
+    BackboneEnds,
+    HeadBundle,
+    NoiseConfig,
+    PromptMemory,
+    SlotInputs,
+    score_tokens,
+    slot_tokens,
+    span_log_probabilities,
+)
+
+from ..losses import (
+    LossWeights,
+    SpanLabels,
+    distillation_loss,
+    length_loss,
+    presence_loss,
+    span_loss,
+    token_loss,
+    whole_span_loss,
+)
+from .inputs import (
+    Drafts,
+    HeadTensors,
+    TokenTables,
+    draw_drafts,
+    key_log_odds,
+    message_inputs,
+    prompt_inputs,
+    slot_inputs,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingNoise:
+    """How drafts are spoilt in training."""
+
+    masks: NoiseConfig
+    unread_share: float
+    """Share of slots whose revealed tokens the backbone has not read again."""
+
+    blank_share: float
+    """Share of slots that see no prompt, so that guidance has something to move away from."""
+
+    most_positions: int
+    """Positions of a slot at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Losses:
+    """The loss of a batch, and its parts by name, without gradient."""
+
+    total: Tensor
+    parts: Mapping[str, Tensor]
+    counts: Mapping[str, float]
+
+
+class HeadObjective(nn.Module):
+    """The heads of a bundle and what they are trained to minimise."""
+
+    def __init__(
+        self,
+        bundle: HeadBundle,
+        ends: BackboneEnds,
+        tables: TokenTables,
+        *,
+        weights: LossWeights,
+        noise: TrainingNoise,
+        dtype: torch.dtype,
+    ) -> None:
+        super().__init__()
+        self.bundle = bundle
+        self.ends = ends
+        self.tables = tables
+        self._weights = weights
+        self._noise = noise
+        self._dtype = dtype
+
+    def losses(
+        self, batch: HeadTensors, states: Tensor, *, progress: float, generator: torch.Generator
+    ) -> Losses:
+        """All losses of a batch.
+
+        Args:
+            batch: what was read.
+            states: of the frozen backbone, (tokens, taps, hidden).
+            progress: share of the training that is done.
+            generator: of the noise, on the CPU.
+        """
+        with torch.no_grad():
+            budgets = self.drawn_budgets(batch, states, progress=progress, generator=generator)
+            drafts = draw_drafts(
+                batch,
+                budgets,
+                self._noise.masks,
+                self.bundle.config,
+                unread_share=self._noise.unread_share,
+                generator=generator,
+            )
+            is_blank = torch.rand(len(budgets), generator=generator) < self._noise.blank_share
+        cast = {name: p.to(self._dtype) for name, p in self.named_parameters()}
+        losses: Losses = functional_call(
+            self, cast, (batch, states, drafts, is_blank.to(states.device), progress)
+        )
+        return losses
+
+    def drawn_budgets(
+        self, batch: HeadTensors, states: Tensor, *, progress: float, generator: torch.Generator
+    ) -> Tensor:
+        """Positions of each slot: what serving would give it, once the length probe knows something.
+
+        Before, a few more than the value has.
+        """
+        extra = torch.randint(0, 4, (len(batch.anchor),), generator=generator).to(states.device)
+        is_early = torch.rand(len(batch.anchor), generator=generator) > progress / _EARLY
+        asked = self.asked_budgets(batch, states)
+        most = batch.limit.clamp(max=self._noise.most_positions)
+        early = (batch.num_tokens + extra).clamp(min=1).minimum(most)
+        return torch.where(is_early.to(states.device), early, asked)
+
+    def asked_budgets(self, batch: HeadTensors, states: Tensor) -> Tensor:
+        """Positions of each slot as serving gives them."""
+        probes = self.bundle.probes
+        assert probes is not None
+        scores = probes.lengths(states[batch.anchor], batch.kinds)
+        asked = slot_tokens(scores, quantile=self.bundle.calibration.length_quantile)
+        return asked.minimum(batch.limit.clamp(max=self._noise.most_positions))
+
+    def forward(
+        self, batch: HeadTensors, states: Tensor, drafts: Drafts, is_blank: Tensor, progress: float
+    ) -> Losses:
+        """The losses, with whatever weights the bundle has now."""
+        weights = self._weights
+        slots, memory = self.read_memory(batch, states, drafts)
+        blank = is_blank[batch.grid.clamp(min=0)]
+        token_parts = self._token_losses(batch, states, drafts, slots, memory.without(blank), progress)
+        span, whole = self._span_losses(batch, states)
+        presence, length = self._probe_losses(batch, states)
+        parts = {
+            **token_parts,
+            "span_loss": span,
+            "whole_span_loss": whole,
+            "presence_loss": presence,
+            "length_loss": length,
+        }
+        total = (
+            parts["token_loss"]
+            + weights.distillation * parts["distillation_loss"]
+            + weights.span * (span + weights.span_whole * whole)
+            + weights.presence * presence
+            + weights.length * length
+        )
+        counts = draft_counts(drafts)
+        return Losses(total=total, parts={name: part.detach() for name, part in parts.items()}, counts=counts)
+
+    def read_memory(
+        self, batch: HeadTensors, states: Tensor, drafts: Drafts
+    ) -> tuple[SlotInputs, PromptMemory]:
+        """The given slots and the prompts they see."""
+        assert self.bundle.diffusion is not None
+        prompt, is_seen = prompt_inputs(batch, states)
+        memory = self.bundle.diffusion.read_prompt(prompt, self.ends).within(is_seen)
+        return slot_inputs(batch, drafts, states, self.tables), memory
+
+    def _token_losses(
+        self,
+        batch: HeadTensors,
+        states: Tensor,
+        drafts: Drafts,
+        slots: SlotInputs,
+        memory: PromptMemory,
+        progress: float,
+    ) -> dict[str, Tensor]:
+        head, config = self.bundle.diffusion, self.bundle.config
+        assert head is not None
+        reading = head(slots, memory, self.ends)
+        num_positions = slots.draft.shape[-1]
+        is_open = (slots.draft == config.mask_token_id) & slots.is_there
+        rows = is_open.flatten().nonzero()[:, 0]
+        slot = batch.grid.flatten()[rows // num_positions]
+        place = rows % num_positions
+        labels = drafts.labels[slot, place]
+        logits = head.logits(reading, rows, self.ends)
+        tokens = token_loss(
+            logits,
+            labels,
+            drafts.times[slot],
+            null_token_id=config.null_token_id,
+            weights=self._weights,
+            progress=progress,
+        )
+        # The backbone has an opinion up to the token behind the value; beyond, it reads something else.
+        is_taught = (place <= batch.num_tokens[slot]) & (batch.gold_at[slot] > 0)
+        taught = is_taught.nonzero()[:, 0]
+        with torch.no_grad():
+            teacher = score_tokens(
+                states[(batch.gold_at[slot] - 1 + place)[taught], -1],
+                slots.end_ids.flatten(0, 1)[rows // num_positions][taught],
+                config,
+                self.ends,
+            )
+        copied = distillation_loss(logits[taught], teacher, place[taught], weights=self._weights)
+        said = logits.detach().argmax(-1)
+        is_null, says_null = labels == config.null_token_id, said == config.null_token_id
+        is_right = said == labels
+        return {
+            "token_loss": tokens.total,
+            "distillation_loss": copied,
+            "cross_entropy": tokens.cross_entropy,
+            "entropy": tokens.entropy,
+            "null_probability": tokens.null_probability,
+            "real_token_accuracy": _share(is_right, ~is_null),
+            "null_accuracy": _share(is_right, is_null),
+            "null_prediction_rate": says_null.float().mean(),
+            "null_precision": _share(is_null, says_null),
+        }
+
+    def _span_losses(self, batch: HeadTensors, states: Tensor) -> tuple[Tensor, Tensor]:
+        head = self.bundle.span
+        assert head is not None
+        slots, messages = message_inputs(batch, states, self.tables, self.ends)
+        scores = head(slots, messages, self.ends)
+        picked = (batch.span_grid >= 0).flatten().nonzero()[:, 0]
+        if not len(picked):
+            nothing = scores.absent.sum() * 0.0
+            return nothing, nothing
+        span = batch.span[batch.span_grid.flatten()[picked]]
+        labels = SpanLabels(
+            start=span[:, 0].clamp(min=0), end=span[:, 1].clamp(min=0), is_known=span[:, 0] >= 0
+        )
+        is_copyable = messages.is_copyable[picked // batch.span_grid.shape[1]]
+        pointed = span_loss(
+            scores.start.flatten(0, 1)[picked],
+            scores.last.flatten(0, 1)[picked],
+            scores.absent.flatten(0, 1)[picked],
+            is_copyable,
+            labels,
+            weights=self._weights,
+        )
+        whole = whole_span_loss(span_log_probabilities(scores).flatten(0, 1)[picked], labels)
+        return pointed, whole
+
+    def _probe_losses(self, batch: HeadTensors, states: Tensor) -> tuple[Tensor, Tensor]:
+        head = self.bundle.probes
+        assert head is not None
+        given = batch.is_given.nonzero()[:, 0]
+        scores = head.lengths(states[batch.anchor[given]], batch.kinds[given])
+        length = length_loss(scores, batch.num_tokens[given])
+        optional = batch.is_optional.nonzero()[:, 0]
+        if not len(optional):
+            return length * 0.0, length
+        with torch.no_grad():
+            odds = key_log_odds(batch, states, optional, self.ends)
+        presence = head.presence(states[batch.anchor[optional]], batch.kinds[optional], odds)
+        return presence_loss(presence, batch.is_present[optional]), length
+
+
+_EARLY = 0.05
+"""Share of the training after which budgets are all the length probe's."""
+
+
+def draft_counts(drafts: Drafts) -> dict[str, float]:
+    """Sizes of a batch's drafts."""
+    sizes = drafts.is_there.sum(-1).float()
+    sizes = sizes[sizes > 0]
+    masked = drafts.is_masked.sum(-1).float()[drafts.is_there.any(-1)]
+    if not len(sizes):
+        return {}
+    return {
+        "avg_scaffold_size": float(sizes.mean()),
+        "scaffold_size_std": float(sizes.std(unbiased=False)),
+        "max_scaffold_size": float(sizes.max()),
+        "min_scaffold_size": float(sizes.min()),
+        "avg_mask_count": float(masked.mean()),
+        "zero_mask_sample_rate": float((masked == 0).float().mean()),
+    }
+
+
+def _share(is_right: Tensor, among: Tensor) -> Tensor:
+    return (is_right & among).sum() / among.sum().clamp(min=1)
