@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from .config import Capabilities, DeploymentConfig, resolve
 from .errors import AgentRuntimeError, ConfigError
-from .runtime import check_heads, embedded_model_folder
+from .runtime import embedded_model_folder, find_heads
 
 if TYPE_CHECKING:
     from .engine.backbone import Backbone
@@ -72,12 +72,7 @@ def examine(
     else:
         yield from (Finding(kind="off", subject="deployment", text=note) for note in notes)
         yield Finding(kind="ok", subject="deployment", text=_described(deployment, resolved))
-    try:
-        check_heads(heads, deployment)
-    except ConfigError as error:
-        yield Finding(kind="problem", subject="heads", text=str(error))
-    else:
-        yield Finding(kind="ok", subject="heads", text="none needed: the backbone fills calls itself")
+    yield _examine_heads(model, heads, deployment)
     adapter_folder = None
     if adapter is not None:
         finding, adapter_folder = _examine_adapter(adapter)
@@ -117,10 +112,27 @@ def _described(asked: DeploymentConfig, resolved: DeploymentConfig) -> str:
         runs += f", weights in {resolved.quantization}"
     changed = [
         f"{name}={value!r}"
-        for name, value in asked.model_dump().items()
-        if value != DeploymentConfig.model_fields[name].default
+        for name, field in DeploymentConfig.model_fields.items()
+        if (value := getattr(asked, name)) != field.default
     ]
     return f"{runs}; changed from the defaults: {', '.join(changed) or 'nothing'}"
+
+
+def _examine_heads(
+    model: str | Path | None, heads: str | Path | None, deployment: DeploymentConfig
+) -> Finding:
+    """Which heads go with the model; whether they were made for it is seen when both are loaded."""
+    from .engine.head_fill.loaded import load_bundle
+
+    try:
+        found = find_heads(model, heads, deployment)
+        if found is None:
+            return Finding(kind="ok", subject="heads", text="none needed: the backbone fills calls itself")
+        bundle = load_bundle(found, local_files_only=True)
+    except AgentRuntimeError as error:
+        return Finding(kind="problem", subject="heads", text=str(error))
+    sizes = ", ".join(f"{name} {count:,}" for name, count in bundle.num_parameters.items())
+    return Finding(kind="ok", subject="heads", text=f"bundle {found}: parameters {sizes}")
 
 
 def _examine_adapter(adapter: str | Path) -> tuple[Finding, Path | None]:

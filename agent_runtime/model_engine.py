@@ -11,9 +11,10 @@ import functools
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .config import DeploymentConfig, resolve
 from .errors import ClosedError
@@ -24,8 +25,12 @@ if TYPE_CHECKING:
     from .engine.backbone import Backbone
     from .engine.confidence import ReadsConfidence
     from .engine.engine import Engine
+    from .engine.head_fill.loaded import LoadedHeads
+    from .engine.program import Program
     from .engine.start import TurnStarter
     from .prompt import Prompt
+
+Outcome = TypeVar("Outcome")
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +40,7 @@ class ModelSource:
     """Where a model comes from, as `AgentRuntime.load` was told."""
 
     model: str | Path
+    heads: str | Path | None = None
     revision: str | None = None
     adapter: str | Path | None = None
     local_files_only: bool = False
@@ -62,6 +68,7 @@ class ModelEngine:
         self._deployment = deployment
         self._lock = threading.Lock()
         self._opened: tuple[Engine, TurnStarter] | None = None
+        self._heads: LoadedHeads | None = None
         self._is_closed = False
 
     async def turn(self, order: TurnOrder, on_event: OnEvent | None = None) -> Turn:
@@ -84,6 +91,11 @@ class ModelEngine:
         engine, starter = await self._ready()
         await engine.warm_up()
         await engine.run(starter.warm_up)
+
+    async def run(self, start: Callable[[TurnStarter, Backbone], Program[Outcome]]) -> Outcome:
+        """Run a program that is no turn of a conversation, in its place among the turns."""
+        engine, starter = await self._ready()
+        return await engine.run(lambda backbone, _: start(starter, backbone))
 
     def statistics(self) -> Any:
         """`EngineStatistics`, or None before the first turn."""
@@ -114,7 +126,7 @@ class ModelEngine:
             if opened is None:
                 opened = self._opened = (
                     Engine(self._load_backbone, limits_of(self._deployment)),
-                    TurnStarter(self._confidence),
+                    TurnStarter(self._confidence, heads=lambda: self._heads),
                 )
             return opened
 
@@ -122,17 +134,26 @@ class ModelEngine:
         """Read the weights as the machine can hold them; runs on the engine's worker thread."""
         from .engine.backbone import Backbone
         from .engine.device import find_capabilities
+        from .engine.head_fill.loaded import bind, load_bundle
 
         resolved, notes = resolve(self._deployment, find_capabilities())
         for note in notes:
             logger.warning(note)
-        return Backbone.load(
-            self._source.model,
+        source = self._source
+        bundle = None
+        if source.heads is not None:
+            bundle = load_bundle(source.heads, local_files_only=source.local_files_only)
+        backbone = Backbone.load(
+            source.model,
             device=resolved.device,
             dtype=resolved.dtype,
             quantization=resolved.quantization,
             max_seq_len=resolved.max_seq_len,
-            revision=self._source.revision,
-            local_files_only=self._source.local_files_only,
-            adapter=self._source.adapter,
+            revision=source.revision,
+            local_files_only=source.local_files_only,
+            adapter=source.adapter,
+            taps=() if bundle is None else bundle.config.taps,
         )
+        if bundle is not None:
+            self._heads = bind(bundle, backbone, source=source.heads)
+        return backbone

@@ -99,7 +99,8 @@ class AgentRuntime:
 
         Args:
             model: a folder, or an id on the Hub; None is the embedded model.
-            heads: a head bundle. This version cannot load one.
+            heads: a head bundle made for the model: a folder, or an id on the Hub. None is the embedded
+                model's own, and none for any other model.
             deployment: how to run; the defaults when left out.
             revision: branch, tag or commit on the Hub.
             adapter: a LoRA adapter (folder or Hub id) put on the model; needs `smolcall[lora]`.
@@ -109,9 +110,10 @@ class AgentRuntime:
             ConfigError: the embedded model is not there, or the deployment needs heads.
         """
         deployment = deployment or DeploymentConfig()
-        check_heads(heads, deployment)
+        heads = find_heads(model, heads, deployment)
         source = ModelSource(
             model=embedded_model_folder() if model is None else model,
+            heads=heads,
             revision=revision,
             adapter=adapter,
             local_files_only=local_files_only,
@@ -435,22 +437,28 @@ def embedded_model_folder() -> Path:
     return folder
 
 
-def check_heads(heads: str | Path | None, deployment: DeploymentConfig) -> None:
-    """Whether heads and deployment go together.
+def embedded_heads_folder() -> Path | None:
+    """The folder of the heads that ship with the embedded model, or None."""
+    folder = Path(__file__).parent / "embedded" / "heads"
+    return folder if (folder / "config.json").is_file() else None
+
+
+def find_heads(
+    model: str | Path | None, heads: str | Path | None, deployment: DeploymentConfig
+) -> str | Path | None:
+    """The heads that go with a model: those that are named, or the embedded model's own.
 
     Raises:
-        ConfigError: they do not; says which setting contradicts.
+        ConfigError: the deployment needs heads and there are none; says which setting contradicts.
     """
-    if heads is not None:
+    if heads is None and model is None:
+        heads = embedded_heads_folder()
+    if heads is None and deployment.fill == "diffusion":
         raise ConfigError(
-            f"heads={str(heads)!r}: this version has no heads to load; leave heads out and use "
-            "fill='autoregressive'"
+            "fill='diffusion' contradicts heads=None: it needs a head bundle; give heads (a folder or Hub id), "
+            "or use fill='verified' or 'autoregressive'"
         )
-    if deployment.fill == "diffusion":
-        raise ConfigError(
-            "fill='diffusion' contradicts heads=None: it needs a head bundle; use fill='verified' or "
-            "'autoregressive'"
-        )
+    return heads
 
 
 def _check_functions(tools: Iterable[Tool], hooks: ToolHooks | None) -> None:

@@ -42,7 +42,7 @@ class TableBackbone:
             branch_logits=tuple(
                 _stacked(
                     [
-                        self._row_after((*self.tokens, *branch[:end]))
+                        self._row_after((*self.tokens[: forward.branches_behind], *branch[:end]))
                         for end in range(max(1, len(branch) - forward.num_branch_logits + 1), len(branch) + 1)
                     ]
                 )

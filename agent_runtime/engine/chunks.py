@@ -27,6 +27,8 @@ class Chunk:
         is_exact: the rows of an exact chunk do not depend on which of the tokens stand in it together.
         branch_sizes: of branches beside one another; empty for consecutive tokens.
         states_at: where their states are kept; where they stand themselves when left out.
+        hidden: places before `at` that are not seen, half-open, and count for nothing in positions: branches
+            may go on from before the end of their conversation.
     """
 
     slab: KeyValueSlab
@@ -36,6 +38,7 @@ class Chunk:
     is_exact: bool = False
     branch_sizes: Sequence[int] = ()
     states_at: int | None = None
+    hidden: tuple[int, int] | None = None
 
     @property
     def end(self) -> int:
@@ -45,9 +48,10 @@ class Chunk:
     @property
     def positions(self) -> Sequence[int]:
         """Position of each token."""
+        first = self.at if self.hidden is None else self.at - (self.hidden[1] - self.hidden[0])
         if not self.branch_sizes:
-            return range(self.at, self.end)
-        return [self.at + place for size in self.branch_sizes for place in range(size)]
+            return range(first, first + len(self.token_ids))
+        return [first + place for size in self.branch_sizes for place in range(size)]
 
     @property
     def num_rows(self) -> int:
@@ -126,6 +130,10 @@ class ChunkViews:
             self.mask = _stepped_mask(num_queries, end, group, data, rows=rows, seen=seen)
         else:
             self.mask = _causal_mask(num_queries, end, group, data)
+        if chunk.hidden is not None:
+            if self.mask is None:
+                self.mask = torch.zeros((num_queries * group, end), dtype=data.dtype, device=data.device)
+            self.mask[:, slice(*chunk.hidden)] = float("-inf")
 
 
 def _causal_mask(num_queries: int, end: int, group: int, like: Tensor) -> Tensor | None:

@@ -39,32 +39,51 @@ class Draft:
     """Tokens that may come next, and the decisions among them."""
 
     token_ids: list[int] = field(default_factory=list)
-    decisions: list[_Decision] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
-class _Decision:
-    """The token at `index` was chosen among those allowed at a place."""
+class Decision:
+    """The token at `index` was chosen among those allowed at a place.
+
+    There `slot` was open and held `begun`; None between slots.
+    """
 
     index: int
     place: Hashable
     allowed: Allowed
+    slot: Slot | None
+    begun: tuple[int, ...]
+
+    @property
+    def path(self) -> str | None:
+        """Of the slot."""
+        return None if self.slot is None else self.slot.path
 
 
 class Drafter:
     """Drafts one call. It remembers what the backbone said at each place of it."""
 
-    def __init__(self, view: BackboneView, source: CopySource, *, closing: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        view: BackboneView,
+        source: CopySource,
+        *,
+        closing: Sequence[int] = (),
+        is_whole: bool = False,
+    ) -> None:
         """Know nothing yet.
 
         Args:
             view: the backbone's tokens.
             source: what values may be copied from.
             closing: what follows the completed call.
+            is_whole: whether drafts are whole calls, however long and blind they are.
         """
         self._view = view
         self._source = source
         self._closing = tuple(closing)
+        self._is_whole = is_whole
         self._likely: dict[Hashable, int] = {}
         self._ends: dict[str, int] = {}
         self._num_blind: Counter[str] = Counter()
@@ -76,10 +95,12 @@ class Drafter:
             frontier: stands behind everything that is certain; left as it is.
             max_tokens: the most that may be read ahead.
         """
-        frontier, max_tokens = frontier.copy(), min(max_tokens, MAX_DRAFT_TOKENS)
+        frontier = frontier.copy()
+        if not self._is_whole:
+            max_tokens = min(max_tokens, MAX_DRAFT_TOKENS)
         draft = Draft()
         num_useful = 0
-        plan = _Plan()
+        plan = Plan()
         while True:
             draft.token_ids += frontier.take_forced(max_tokens - len(draft.token_ids))
             if frontier.completed is not None:
@@ -89,13 +110,15 @@ class Drafter:
             place, allowed = frontier.place, frontier.allowed()
             if place not in self._likely:
                 num_useful = len(draft.token_ids)
-            token_id = self._guess(frontier, place, allowed, plan)
+            token_id = self.guess(frontier, place, allowed, plan)
             if token_id is None:
                 break
-            draft.decisions.append(_Decision(len(draft.token_ids), place, allowed))
+            draft.decisions.append(
+                Decision(len(draft.token_ids), place, allowed, frontier.open_slot, frontier.open_tokens)
+            )
             draft.token_ids.append(token_id)
             frontier.advance(token_id)
-        if plan.blind_path is not None:
+        if plan.blind_path is not None and not self._is_whole:
             # Behind a blind guess only rows of places that were never read are worth their cost, unless
             # the guess is that the value ends, and that was not wrong too often.
             self._num_blind[plan.blind_path] += 1
@@ -114,9 +137,14 @@ class Drafter:
         """
         for decision in draft.decisions:
             if decision.index <= len(behind):
-                read = behind[decision.index - 1] if decision.index else row
-                self._likely[decision.place] = best_of(read, decision.allowed)
-                self._note_end(decision.allowed, read, self._likely[decision.place])
+                self.note(
+                    decision.place, decision.allowed, behind[decision.index - 1] if decision.index else row
+                )
+
+    def note(self, place: Hashable, allowed: Allowed, row: Row) -> None:
+        """Remember the backbone's row at a place."""
+        self._likely[place] = best_of(row, allowed)
+        self._note_end(allowed, row, self._likely[place])
 
     def _note_end(self, allowed: Allowed, row: Row, best: int) -> None:
         """Remember what would follow a value if it ended here, for when another value stands there."""
@@ -127,7 +155,11 @@ class Drafter:
             if end == best or path not in self._ends:
                 self._ends[path] = end
 
-    def _guess(self, frontier: CallFrontier, place: Hashable, allowed: Allowed, plan: _Plan) -> int | None:
+    def guess(self, frontier: CallFrontier, place: Hashable, allowed: Allowed, plan: Plan) -> int | None:
+        """The token to draft where the frontier stands; None ends the draft.
+
+        The frontier may be told to end its value soon.
+        """
         likely = self._likely.get(place)
         if likely is not None and is_allowed(likely, allowed):
             return likely
@@ -135,8 +167,9 @@ class Drafter:
         if slot is not None:
             begun = frontier.open_tokens
             if plan.path != slot.path or plan.token_ids[: len(begun)] != begun:
-                plan.path, plan.token_ids = slot.path, self._planned(slot, begun, plan)
-                if plan.token_ids == begun:
+                plan.path = slot.path
+                plan.token_ids, is_known = self._planned(slot, begun, plan)
+                if not is_known:
                     plan.blind_path = plan.blind_path or slot.path
             if len(begun) < len(plan.token_ids) and is_allowed(plan.token_ids[len(begun)], allowed):
                 return plan.token_ids[len(begun)]
@@ -146,21 +179,30 @@ class Drafter:
             if not len(allowed.ending):
                 frontier.end_soon()
                 allowed = frontier.allowed()
-        return _towards_the_end(frontier, allowed)
+        return self._literal(frontier, allowed)
 
-    def _planned(self, slot: Slot, begun: tuple[int, ...], plan: _Plan) -> tuple[int, ...]:
-        """The tokens a value may have that begins like this; as begun where nothing is known."""
+    def _literal(self, frontier: CallFrontier, allowed: Allowed) -> int | None:
+        """The token that leads out of a value, or on between values; None where there is no short way."""
+        return towards_the_end(frontier, allowed)
+
+    def _planned(self, slot: Slot, begun: tuple[int, ...], plan: Plan) -> tuple[tuple[int, ...], bool]:
+        """The tokens a value may have that begins like this, and whether there was any reason for them."""
         raw = self._view.bytes_of(begun)
         text = raw.decode(errors="ignore")
         value = self._value(slot, text, raw[len(text.encode()) :], plan)
         if value is None or not value.startswith(text):
-            return begun
+            return begun, False
+        planned = self.written(value, begun, text)
+        return planned, planned != begun
+
+    def written(self, value: str, begun: tuple[int, ...], text: str) -> tuple[int, ...]:
+        """The tokens of a raw value that begins with these tokens, which write `text`."""
         whole = self._view.encode(value)
         if whole[: len(begun)] == begun:
             return whole
         return (*begun, *self._view.encode(value[len(text) :]))
 
-    def _value(self, slot: Slot, begun: str, partial: bytes, plan: _Plan) -> str | None:
+    def _value(self, slot: Slot, begun: str, partial: bytes, plan: Plan) -> str | None:
         """A raw text the slot may hold that begins like this, and goes on with a part of a character."""
         source = self._source
         if slot.constants:
@@ -181,7 +223,7 @@ class Drafter:
 
 
 @dataclass(slots=True)
-class _Plan:
+class Plan:
     """What a draft wants to write into the slot it is in, and what it wrote into others unasked."""
 
     path: str | None = None
@@ -190,6 +232,7 @@ class _Plan:
     used: set[str] = field(default_factory=set)
 
     def unused(self, values: Iterator[str]) -> str | None:
+        """The first value that was not planned before."""
         found = next((value for value in values if value not in self.used), None)
         if found is not None:
             self.used.add(found)
@@ -221,7 +264,7 @@ def _holds(ids: NDArray[np.int64], token_id: int) -> bool:
     return at < len(ids) and int(ids[at]) == token_id
 
 
-def _towards_the_end(frontier: CallFrontier, allowed: Allowed) -> int | None:
+def towards_the_end(frontier: CallFrontier, allowed: Allowed) -> int | None:
     """The token that leads to the last of the literals on offer, which closes what can be closed.
 
     None where a short way out is asked for that does not exist.

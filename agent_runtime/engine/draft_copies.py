@@ -25,6 +25,9 @@ _LONGEST_CLAUSE = 120
 _WORD = re.compile(r"[^\s]+")
 _NUMBER_END = re.compile(r"[\d]*(?:\.\d+)?(?:[eE][-+]?\d+)?")
 _NUMBER = re.compile(r"(?<![\w.,-])-?\d+(?:\.\d+)?(?![\w-])")
+_LIST_JOINT = re.compile(r"[\"']?\s*(?:,\s*(?P<last>(?:and|or)\s+)?|(?P<only>\s(?:and|or|&)\s+))(?=\S)")
+_LIST_ITEM = re.compile(r"(?:(?!,| and | or | & |[.?!;:)](?:\s|$)|\n).){1,60}")
+_LONGEST_LIST = 32
 _QUOTED = re.compile(
     r"\"([^\"\n]{1,240})\"|(?<!\w)'([^'\n]{1,240})'(?!\w)|\u201c([^\u201d\n]{1,240})\u201d|`([^`\n]{1,240})`"
 )
@@ -152,3 +155,19 @@ class CopySource:
             return at, True
         word = found[0].rstrip(_TRAILING)
         return at + len(word), len(word) == len(found[0])
+
+
+def listed_after(text: str) -> Iterator[str]:
+    """The rest of a list, where a text goes on behind its first item as lists do: commas, a last "and"."""
+    at = 0
+    is_last = False
+    for _ in range(_LONGEST_LIST):
+        joint = _LIST_JOINT.match(text, at)
+        if joint is None or is_last:
+            return
+        is_last = bool(joint["last"] or joint["only"])
+        item = _LIST_ITEM.match(text, joint.end())
+        if item is None:
+            return
+        yield item[0].rstrip(_TRAILING + " ").strip("\"'")
+        at = item.end()

@@ -264,8 +264,8 @@ class LeanForward:
         padding = with_padding(len(token_ids)) - len(token_ids)
         token_ids += [0] * padding
         hidden = functional.embedding(torch.tensor(token_ids, device=self.device), self._embedding)
-        if len(chunks) == 1 and not padding and not chunks[0].branch_sizes:
-            rows = slice(chunks[0].at, chunks[0].end)
+        if len(chunks) == 1 and not padding and isinstance(run := chunks[0].positions, range):
+            rows = slice(run.start, run.stop)
             return hidden, self._rotary.cosines[rows], self._rotary.sines[rows]
         at = [position for chunk in chunks for position in chunk.positions]
         positions = torch.tensor(at + [0] * padding, device=self.device)

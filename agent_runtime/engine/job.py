@@ -260,6 +260,8 @@ class Job:
             return ValueError(
                 f"cannot read at {forward.at}: {self._sequence.length} positions are read so far"
             )
+        if forward.branches_behind is not None and not 0 < forward.branches_behind <= end:
+            return ValueError(f"branches cannot stand behind {forward.branches_behind} of {end} tokens")
         if not all(forward.branches) or forward.num_branch_logits < 0:
             return ValueError("a branch has no tokens, or fewer than no rows of logits are wanted of it")
         if not 0 <= forward.num_states <= (end if self._reader.taps else 0):
@@ -278,6 +280,8 @@ class Job:
         end = forward.at + len(forward.token_ids)
         branches = forward.branches[part.first : part.first + len(part.sizes)]
         states_at = end + part.rows_before
+        behind = end if forward.branches_behind is None else forward.branches_behind
+        hidden = (behind, end) if behind < end else None
         if len(branches) > 1:
             token_ids = [token for branch in branches for token in branch]
             return Chunk(
@@ -287,11 +291,14 @@ class Job:
                 forward.num_branch_logits,
                 branch_sizes=part.sizes,
                 states_at=states_at,
+                hidden=hidden,
             )
         stop = part.start + part.num_tokens
         num_wanted = max(0, stop - max(part.start, len(branches[0]) - forward.num_branch_logits))
         token_ids = list(branches[0][part.start : stop])
-        return Chunk(sequence.slab, token_ids, end + part.start, num_wanted, states_at=states_at)
+        return Chunk(
+            sequence.slab, token_ids, end + part.start, num_wanted, states_at=states_at, hidden=hidden
+        )
 
     def _note_branches(self, part: BranchPart, rows: Tensor | None) -> None:
         if rows is None:

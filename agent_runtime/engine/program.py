@@ -27,9 +27,10 @@ class Forward:
     tokens gives each the bits that forwards over one token each would give. It costs a little, and what it
     reads is not shared with other turns.
 
-    `branches` are read in the same forward, each as if it alone followed `token_ids`; afterwards they are
-    forgotten. `num_branch_logits` rows are wanted of each, counted from its end. Their bits follow from this
-    forward alone, not from the company it is read in. With branches, `token_ids` may be empty.
+    `branches` are read in the same forward, each as if it alone followed `token_ids`, or alone followed the
+    first `branches_behind` tokens of the turn; afterwards they are forgotten. `num_branch_logits` rows are
+    wanted of each, counted from its end. Their bits follow from this forward alone, not from the company it
+    is read in. With branches, `token_ids` may be empty.
 
     `num_states` asks for the states of the last so many positions up to the end of `token_ids`, those that
     were read earlier included. A forward that asks for nothing else is answered without computing. There are
@@ -43,6 +44,7 @@ class Forward:
     branches: Sequence[Sequence[int]] = ()
     num_branch_logits: int = 1
     num_states: int = 0
+    branches_behind: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

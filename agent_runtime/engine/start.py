@@ -8,10 +8,13 @@ from __future__ import annotations
 import datetime
 import logging
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..prompt import Prompt, fit_history
 from .confidence import PlainConfidence, ReadsConfidence
+from .head_fill.loaded import LoadedHeads
+from .head_fill.settings import DenoiseSettings
 from .sampling import Sampling
 from .turn import TurnRequest, turn_program
 from .verify import most_ahead
@@ -34,12 +37,18 @@ _REPLY_SHARE = 4
 class TurnStarter:
     """Starts the programs of one engine; remembers what it worked out about the backbone."""
 
-    def __init__(self, confidence: ReadsConfidence | None = None) -> None:
+    def __init__(
+        self,
+        confidence: ReadsConfidence | None = None,
+        heads: Callable[[], LoadedHeads | None] = lambda: None,
+    ) -> None:
         """Know nothing yet.
 
         Args:
             confidence: says how sure we are of a call.
+            heads: those of the backbone, asked for when that is loaded.
         """
+        self._heads = heads
         self._confidence = PlainConfidence() if confidence is None else confidence
         self._backbone: Backbone | None = None
         self._view: BackboneView | None = None
@@ -72,7 +81,10 @@ class TurnStarter:
             max_calls=deployment.max_parallel_calls,
             max_tokens=min(deployment.max_tokens, backbone.max_positions - len(prompt.ids)),
             max_slot_tokens=min(deployment.max_slot_tokens, deployment.max_tokens),
+            fill=deployment.fill,
             max_ahead=self._max_ahead(backbone) if deployment.fill == "verified" else 0,
+            denoise=DenoiseSettings.of(deployment),
+            copyable=tuple(span.tokens for span in prompt.message_spans if span.tokens[0] < span.tokens[1]),
             sampling=Sampling(
                 temperature=deployment.temperature, top_p=deployment.top_p, seed=deployment.seed
             ),
@@ -111,7 +123,10 @@ class TurnStarter:
         """The tokens of a backbone, worked out once."""
         if self._view is None or self._backbone is not backbone:
             self._view = BackboneView.from_tokenizer(
-                backbone.tokenizer, backbone.prompt_format, vocab_size=backbone.vocab_size
+                backbone.tokenizer,
+                backbone.prompt_format,
+                vocab_size=backbone.vocab_size,
+                heads=self._heads(),
             )
             self._backbone = backbone
         return self._view

@@ -392,7 +392,7 @@ class _TurnWriter:
                 drafter,
                 request.denoise,
                 tokens_left=self._tokens_left,
-                vocab_size=view.vocab_size,
+                vocab_size=heads.bundle.config.backbone.vocab_size,
             ).next_row
         return HeadVerifiedReader(
             opening,

@@ -59,7 +59,7 @@ def test_device_that_is_not_there_is_a_problem(folder: Path) -> None:
 
 def test_fill_without_heads_is_a_problem(folder: Path) -> None:
     assert "contradicts heads=None" in texts(findings(folder, DeploymentConfig(fill="diffusion")), "problem")
-    assert "no heads to load" in texts(findings(folder, heads="bundle"), "problem")
+    assert "does not exist" in texts(findings(folder, heads="bundle"), "problem")
 
 
 def test_missing_folder_is_a_problem_and_no_exception(tmp_path: Path) -> None:

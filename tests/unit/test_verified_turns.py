@@ -114,7 +114,7 @@ async def compared(backbone: Backbone, requests: Sequence[TurnRequest], view: Ba
     """Both fills make the same turns: each alone, then verified ones side by side."""
     seen = Comparison()
     limits = SchedulerLimits(max_batch=5, max_queue=len(requests), prefix_cache_tokens=2048)
-    verified = [replace(asked, max_ahead=56) for asked in requests]
+    verified = [replace(asked, fill="verified") for asked in requests]
     async with Engine(lambda: backbone, limits) as engine:
         for asked, same in zip(requests, verified, strict=True):
             expected, num_forwards = await made(engine, asked, view)

@@ -1,0 +1,220 @@
+"""Where the rows of a call come from when heads help to write it.
+
+Both readers give `fill_autoregressive` the row for its next decision. `HeadVerifiedReader` gives the
+backbone's own, read from whole drafts. `DiffusionReader` settles a draft first, in a number of forwards that
+does not depend on how long its values are, and then gives what is known of each place: the backbone's row
+where it has read it, else what the heads say.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from ...scaffold.frontier import Allowed, CallFrontier
+from ...scaffold.scaffold import Scaffold
+from ..draft import Draft, Plan, best_of
+from ..program import Program
+from ..tape import Rows, Tape
+from ..verify import VerifiedReader
+from ..view import BackboneView
+from .call_reading import Row, read_call
+from .head_drafter import HeadDrafter, made_up_row
+from .loaded import LoadedHeads
+from .settings import DenoiseSettings
+
+
+class CallOpening:
+    """Reads the branches of a call once its tool is known, and tells the drafter."""
+
+    def __init__(
+        self,
+        view: BackboneView,
+        heads: LoadedHeads,
+        drafter: HeadDrafter,
+        scaffolds_of: Callable[[str], Sequence[Scaffold]],
+    ) -> None:
+        """Begin a call.
+
+        Args:
+            view: the backbone's tokens.
+            heads: on that backbone.
+            drafter: a new one for each call.
+            scaffolds_of: the scaffolds of a tool, by its name.
+        """
+        self._view = view
+        self._heads = heads
+        self._drafter = drafter
+        self._scaffolds_of = scaffolds_of
+
+    def is_due(self, frontier: CallFrontier) -> bool:
+        """Whether the tool is known and its branches are not read."""
+        return frontier.is_named and not self._drafter.has_begun
+
+    def read(self, frontier: CallFrontier, tape: Tape) -> Program[Row | None]:
+        """Read them, and what is pending; the row behind that, if anything was."""
+        assert frontier.tool_name is not None
+        has_pending = tape.num_pending > 0
+        reading, row = yield from read_call(
+            self._view,
+            self._heads,
+            tape,
+            self._scaffolds_of(frontier.tool_name),
+            name_end=tape.length - frontier.num_behind_name,
+        )
+        self._drafter.begin(reading)
+        return row if has_pending else None
+
+
+class HeadVerifiedReader(VerifiedReader):
+    """Verified reading whose drafts come from heads, behind one forward over the call's branches."""
+
+    def __init__(
+        self,
+        opening: CallOpening,
+        drafter: HeadDrafter,
+        *,
+        tokens_left: Callable[[], int],
+        max_ahead: int,
+        num_steps: int,
+    ) -> None:
+        """Begin a call.
+
+        Args:
+            opening: of the call.
+            drafter: the one that the opening tells.
+            tokens_left: how many tokens the turn may still write.
+            max_ahead: the most tokens to read ahead.
+            num_steps: denoise steps for a draft.
+        """
+        super().__init__(drafter, tokens_left=tokens_left, max_ahead=max_ahead)
+        self._opening = opening
+        self._head_drafter = drafter
+        self._num_steps = num_steps
+
+    def next_row(self, frontier: CallFrontier, tape: Tape) -> Program[Rows]:
+        """The row behind everything on the tape; the frontier stands there too."""
+        if self._opening.is_due(frontier) and not tape.is_foreseen:
+            row = yield from self._opening.read(frontier, tape)
+            self._head_drafter.denoise(self._num_steps)
+            if row is not None:
+                return row
+        return (yield from super().next_row(frontier, tape))
+
+
+class DiffusionReader:
+    """Gives the rows of one call out of a draft that was settled before."""
+
+    def __init__(
+        self,
+        opening: CallOpening,
+        drafter: HeadDrafter,
+        settings: DenoiseSettings,
+        *,
+        tokens_left: Callable[[], int],
+        vocab_size: int,
+    ) -> None:
+        """Begin a call.
+
+        Args:
+            opening: of the call.
+            drafter: the one that the opening tells.
+            settings: how to denoise.
+            tokens_left: how many tokens the turn may still write.
+            vocab_size: width of a row.
+        """
+        self._opening = opening
+        self._drafter = drafter
+        self._settings = settings
+        self._tokens_left = tokens_left
+        self._vocab_size = vocab_size
+        self._doubtful: set[str] = set()
+        self._plan = Plan()
+
+    def next_row(self, frontier: CallFrontier, tape: Tape) -> Program[Rows]:
+        """A row for the frontier's next decision; what is pending may stay unread."""
+        if not frontier.is_named:
+            rows = yield from tape.read(is_exact=True)
+            row: Rows = rows[-1]
+            return row
+        if self._opening.is_due(frontier):
+            yield from self._settle(frontier, tape)
+        slot = frontier.open_slot
+        if slot is not None and slot.path in self._doubtful:
+            rows = yield from tape.read(is_exact=True)
+            row = rows[-1]
+            return row
+        return self._known_row(frontier)
+
+    def take_row(self, frontier: CallFrontier, row: Row) -> None:
+        """Remember a row that was read elsewhere for where the frontier stands."""
+        self._drafter.note(frontier.place, frontier.allowed(), row)
+
+    def _settle(self, frontier: CallFrontier, tape: Tape) -> Program[None]:
+        """Draft the whole call, read it as often as the settings say, and correct it."""
+        row = yield from self._opening.read(frontier, tape)
+        if row is not None:
+            self.take_row(frontier, row)
+        *before, last = self._settings.rounds
+        for num_steps in before:
+            self._drafter.denoise(num_steps)
+            draft = self._drafter.draft(frontier, self._tokens_left())
+            if not draft.token_ids:
+                break
+            yield from tape.read(ahead=draft.token_ids, is_exact=True, num_states=1)
+            self._learn(frontier, draft, tape)
+        self._drafter.denoise(last)
+        self._doubtful = self._find_doubtful(frontier)
+
+    def _learn(self, frontier: CallFrontier, draft: Draft, tape: Tape) -> None:
+        first = self._drafter.rows.get(frontier.place)
+        known = draft if first is not None else Draft(draft.token_ids, draft.decisions[1:])
+        self._drafter.learn(known, first if first is not None else tape.ahead_rows[0], tape.ahead_rows)
+        self._drafter.judge(draft, tape.ahead_states)
+
+    def _known_row(self, frontier: CallFrontier) -> Row:
+        place, allowed = frontier.place, frontier.allowed()
+        row = self._drafter.rows.get(place)
+        if row is not None:
+            return row
+        token_id = self._drafter.guess(frontier, place, allowed, self._plan)
+        if token_id is None:
+            frontier.end_soon()
+            token_id = _any_of(frontier.allowed())
+        return made_up_row(self._vocab_size, token_id, self._drafter.probability_of(frontier, token_id))
+
+    def _find_doubtful(self, frontier: CallFrontier) -> set[str]:
+        """The values less probable than the deployment trusts."""
+        if not self._settings.fallback_below:
+            return set()
+        frontier = frontier.copy()
+        sums: dict[str, float] = {}
+        left = self._tokens_left()
+        while left > 0:
+            left -= len(frontier.take_forced(left))
+            if frontier.completed is not None:
+                break
+            allowed, slot = frontier.allowed(), frontier.open_slot
+            row = self._known_row(frontier)
+            token_id = best_of(row, frontier.allowed())
+            if slot is not None:
+                sums[slot.path] = sums.get(slot.path, 0.0) + _logprob(row, allowed, token_id)
+            frontier.advance(token_id)
+            left -= 1
+        least = math.log(self._settings.fallback_below)
+        return {path for path, logprob in sums.items() if logprob < least}
+
+
+def _logprob(row: Row, allowed: Allowed, token_id: int) -> float:
+    """Of a token among those allowed; of ending, whatever follows."""
+    scores = np.concatenate((row[allowed.ids], row[allowed.ending])).astype(np.float64)
+    total = float(np.logaddexp.reduce(scores))
+    if len(allowed.ending) and token_id in allowed.ending:
+        return float(np.logaddexp.reduce(row[allowed.ending].astype(np.float64))) - total
+    return float(row[token_id]) - total
+
+
+def _any_of(allowed: Allowed) -> int:
+    return int(allowed.ending[0] if len(allowed.ending) else allowed.ids[0])

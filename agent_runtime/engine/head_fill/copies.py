@@ -1,0 +1,122 @@
+"""Spans the span head proposes to copy, as values of slots."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from heads import SlotReading, best_spans, collate_messages, collate_slots
+
+from ...scaffold.canonical import string_body
+from ...scaffold.slot_tokens import first_forms
+from ...scaffold.vocabulary import TokenVocabulary
+from .call_reading import CallReading, Row, SlotRead, log_softmax
+from .loaded import LoadedHeads
+
+_MOST_PROPOSALS = 4
+_MOST_COPYABLE = 3072
+"""Prompt tokens that may be copied, the latest of them: attention over them is quadratic."""
+
+_LEAST_SCORE = -30.0
+_GROUPING = re.compile(r"(?<=\d)[,\u00a0\u202f ](?=\d{3}(?:\D|$))")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copy:
+    """A part of the prompt that a slot's value may be.
+
+    Attributes:
+        text: as the slot spells it, without the space of its own.
+        probability: that it is the value, calibrated.
+        start: prompt token it begins with.
+        end: prompt token behind it.
+    """
+
+    text: str
+    probability: float
+    start: int
+    end: int
+
+
+def propose_copies(
+    heads: LoadedHeads,
+    reading: CallReading,
+    vocabulary: TokenVocabulary,
+    copyable: Sequence[tuple[int, int]],
+) -> dict[int, tuple[Copy, ...]]:
+    """Spans for every slot that holds no constant, most probable first, by the slot's number in the reading.
+
+    Args:
+        heads: with or without a span head.
+        reading: of the call.
+        vocabulary: what tokens write.
+        copyable: runs of prompt tokens that are content of messages, half-open.
+    """
+    span = heads.bundle.span
+    asked = [number for number, slot in enumerate(reading.slots) if not slot.branch.slot.constants]
+    places = [place for start, end in copyable for place in range(start, end) if place]
+    places = places[-_MOST_COPYABLE:]
+    if span is None or not asked or not places:
+        return {}
+    slots = [reading.slots[number] for number in asked]
+    messages = collate_messages(
+        [(reading.prompt_states, reading.prompt_ids)],
+        [places],
+        [first_scores([slot.row for slot in slots], reading.prompt_ids, vocabulary)],
+    )
+    mask = heads.bundle.config.mask_token_id
+    inputs = collate_slots(
+        [
+            [
+                SlotReading(anchor=slot.anchor, draft=(mask,), kind=slot.kind, end_ids=slot.end_ids)
+                for slot in slots
+            ]
+        ]
+    )
+    found = best_spans(span(inputs, messages, heads.ends), k=_MOST_PROPOSALS + 1)
+    temperature = heads.bundle.calibration.span
+    shares = temperature.probability(found.probability.clamp(1e-6, 1 - 1e-6).logit())[0].tolist()
+    starts, ends = found.start[0].tolist(), found.end[0].tolist()
+    return {
+        number: _copies(slot, reading, vocabulary, zip(starts[row], ends[row], shares[row], strict=True))
+        for row, (number, slot) in enumerate(zip(asked, slots, strict=True))
+    }
+
+
+def first_scores(rows: Sequence[Row], prompt_ids: Sequence[int], vocabulary: TokenVocabulary) -> Tensor:
+    """Log-probability of each prompt token as the first of each slot's value, (slots, tokens)."""
+    forms = torch.from_numpy(first_forms(vocabulary))[torch.tensor(prompt_ids)]
+    scores = torch.stack([torch.from_numpy(log_softmax(row)) for row in rows])[:, forms.clamp(min=0)]
+    return scores.masked_fill(forms < 0, _LEAST_SCORE).clamp(min=_LEAST_SCORE)
+
+
+def _copies(
+    slot: SlotRead,
+    reading: CallReading,
+    vocabulary: TokenVocabulary,
+    spans: zip[tuple[int, int, float]],
+) -> tuple[Copy, ...]:
+    found: dict[str, Copy] = {}
+    for start, end, probability in spans:
+        if end <= start:
+            continue
+        raw = vocabulary.text_of(reading.prompt_ids[start:end])
+        text = _spelt(slot, raw)
+        if text is not None and text not in found:
+            found[text] = Copy(text=text, probability=probability, start=start, end=end)
+    return tuple(found.values())
+
+
+def _spelt(slot: SlotRead, raw: bytes) -> str | None:
+    """A part of the prompt as this slot would spell it."""
+    try:
+        text = raw.decode().strip()
+    except UnicodeDecodeError:  # cuts a character
+        return None
+    if not text:
+        return None
+    return string_body(text) if slot.branch.slot.is_string else _GROUPING.sub("", text)
