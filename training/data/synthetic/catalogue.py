@@ -9,9 +9,10 @@ from typing import Any
 
 from . import words as w
 from .choice_kinds import coded_kind, enum_kind, flag_kind, one_of_kind
+from .city_kinds import city_kind
 from .code_texts import code_text, command, program_kind
 from .draw import Draw
-from .kinds import STRING, Copy, Kind, Said, from_list, made, quoted, quoted_at_times, text_copy
+from .kinds import STRING, Copy, Kind, Said, from_list, made, quoted, quoted_at_times
 from .list_kinds import (
     dict_kind,
     list_kind,
@@ -74,31 +75,6 @@ def _identifier(draw: Draw, argument: str) -> Kind:
     if style == 3 and draw.chance(0.3):
         schema = {"type": "string", "pattern": "^[A-Z]{2,3}[0-9]+$"}
     return Kind(schema, sample, "")
-
-
-def _city_and_country(draw: Draw) -> str:
-    return f"{city(draw)}, {draw.pick(w.COUNTRIES).removeprefix('the ')}"
-
-
-def _city(draw: Draw, _: str) -> Kind:
-    roll = draw.random()
-    if roll < 0.1:
-        hint = draw.pick(
-            ("city and country, e.g. 'Lyon, France'", "in the format City, Country", "city, country")
-        )
-        return Kind(STRING, lambda d: text_copy(_city_and_country(d)), hint, ("in {}", "for {}"))
-    if roll < 0.3:
-        hint = draw.pick(
-            (
-                "city and state, e.g. San Francisco, CA",
-                "The city and state, e.g. 'Austin, TX'",
-                "in the format City, State",
-            )
-        )
-        return Kind(
-            STRING, lambda d: text_copy(d.pick(w.US_CITIES).replace("|", ", ")), hint, ("in {}", "for {}")
-        )
-    return Kind(STRING, lambda d: text_copy(city(d)), "", ("in {}", "for {}"))
 
 
 def _list(draw: Draw, argument: str) -> Kind:
@@ -228,7 +204,7 @@ _WRITTEN: dict[str, Callable[[Draw, str], Kind]] = {
     "datetime": datetime_kind,
     "dur": duration_kind,
     "id": _identifier,
-    "city": _city,
+    "city": city_kind,
     "list": _list,
     "series": series_kind,
     "matrix": matrix_kind,

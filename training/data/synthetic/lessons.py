@@ -181,7 +181,9 @@ def none_fits(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
         talk_none_fits(draw, talk, None, draw.pick(offered))
     else:
         tool = draw_tool(draw, draw_action(draw, split))
-        offered = distractors(draw, [tool], split, count, near_share=0.45)
+        offered = []
+        while not offered:  # none, where all that were drawn could be meant as well
+            offered = distractors(draw, [tool], split, count, near_share=0.45)
         talk_none_fits(draw, talk, tool)
     return offered, talk
 

@@ -27,7 +27,10 @@ _SMALL = {
     "between",
     "two",
 }
-STYLES = ("snake", "snake", "snake", "camel", "camel", "pascal", "dotted", "kebab")
+STYLES = (
+    *("snake", "snake", "snake", "snake"),
+    *("camel", "camel", "pascal", "dotted", "dotted", "dotted camel", "dots", "kebab"),
+)
 
 
 @lru_cache(maxsize=1 << 16)
@@ -44,6 +47,10 @@ def join_name(style: str, words: Sequence[str]) -> str:
         return "".join(word.capitalize() for word in words)
     if style == "dotted" and len(words) > 1:
         return f"{words[0]}.{'_'.join(words[1:])}"
+    if style == "dotted camel" and len(words) > 1:
+        return f"{words[0]}.{words[1]}{''.join(word.capitalize() for word in words[2:])}"
+    if style == "dots" and len(words) > 2:
+        return f"{words[0]}.{words[1]}.{'_'.join(words[2:])}"
     if style == "kebab":
         return "-".join(words)
     return "_".join(words)
@@ -56,9 +63,11 @@ def tool_name(draw: Draw, style: str, verb: str, thing: str, domain: str) -> str
     noun = noun[:4] or ("it",)
     verb_words = content_words(verb)
     roll = draw.random()
-    if style == "dotted":
+    if style.startswith("dotted"):
         front = content_words(domain)[:1] if roll < 0.6 else (draw.pick(noun),)
-        return f"{front[0]}.{'_'.join(noun if draw.chance(0.4) else verb_words + noun)}"
+        others = noun if draw.chance(0.4) else verb_words + noun
+        first = front[0].capitalize() if draw.chance(0.1) else front[0]
+        return join_name(style, (first, *others))
     if roll < 0.62:
         words = verb_words + noun
     elif roll < 0.72:
@@ -87,7 +96,7 @@ def arbitrary_name(draw: Draw, style: str, count: int = 2) -> str:
 def parameter_name(style: str, name: str) -> str:
     """A snake-case name in the style of the tool."""
     words = name.split("_")
-    if style in ("camel", "pascal") and len(words) > 1:
+    if style in ("camel", "pascal", "dotted camel") and len(words) > 1:
         return join_name("camel", words)
     return name
 

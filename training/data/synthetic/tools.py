@@ -216,6 +216,8 @@ def _describe_parameter(
         hint = kind.hint
         text += draw.pick((", {}", " ({})", " {}", ". {}")).format(hint)
     text = text[0].upper() + text[1:]
+    if draw.chance(0.09):
+        text += f". {draw.pick(_PARAMETER_REMARKS)}"
     if not rule.is_required:
         roll = draw.random()
         if has_default and roll < 0.7:
@@ -238,6 +240,26 @@ def _describe_parameter(
                 )
             )
     return text + ("." if draw.chance(0.75) else "")
+
+
+_PARAMETER_REMARKS = (
+    "It is used to find the right entry in the database",
+    "Upper and lower case do not matter",
+    "Must not be empty",
+    "Only needed for some regions",
+    "Spaces at both ends are removed",
+    "The service rejects values that are out of range",
+    "This must match an existing entry",
+    "Leave it out if the user does not mention it",
+    "It is shown to the user in the confirmation",
+    "See the documentation of the service for all details",
+    "Use the value exactly as the user says it",
+    "This is what the results are based on",
+    "It helps to narrow the results down",
+    "Do not guess it",
+    "Older versions of the service called this differently",
+    "May be changed later",
+)
 
 
 def _default_of(rule: ParameterRule, kind: Kind) -> tuple[Any, bool]:
