@@ -113,16 +113,16 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, unread: Tensor) -> Tensor
     """
     rows, length, num_heads, head_dim = query.shape
     num_kv_heads = key.shape[2]
+    shared = num_heads // num_kv_heads
     if query.device.type != "cpu":
+        # Of torch's kernels only the memory-efficient one takes a mask and keeps no scores for the backward
+        # pass, and it does not share key heads (`enable_gqa` would choose float32 scores of every layer).
+        keys, values = (x.repeat_interleave(shared, dim=2).transpose(1, 2) for x in (key, value))
         attended = F.scaled_dot_product_attention(
-            query.transpose(1, 2),
-            key.transpose(1, 2),
-            value.transpose(1, 2),
-            attn_mask=unread[:, None],
-            enable_gqa=num_heads != num_kv_heads,
+            query.transpose(1, 2), keys, values, attn_mask=unread[:, None]
         )
         return attended.transpose(1, 2).reshape(rows * length, -1)
-    shared = num_heads // num_kv_heads  # query heads of one key head stand below each other
+    # Query heads of one key head stand below each other.
     grouped = query.view(rows, length, num_kv_heads, shared, head_dim).permute(0, 2, 3, 1, 4)
     grouped = (grouped * head_dim**-0.5).reshape(rows * num_kv_heads, shared * length, head_dim)
     keys, values = (x.transpose(1, 2).reshape(rows * num_kv_heads, length, head_dim) for x in (key, value))
