@@ -11,13 +11,16 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import ConfigError
+from .rows import KINDS
+from .shapes import SHAPES
+
 if TYPE_CHECKING:
     from ..cli.discovered import CommandContext
 
 DONE, FAILED = 0, 1
 
-SHAPE_NAMES = ("embedded", "108M", "smollm3-3b")
-ROW_NAMES = ("b0", "b1-xgrammar", "b1-llguidance", "b2", "b3", "diffusion", "verified")
+_PLOTS = (".png", ".svg", ".pdf")
 
 
 class BenchCommand:
@@ -27,14 +30,15 @@ class BenchCommand:
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         """What may be typed beyond what every command takes."""
+        rows = [kind.key for kind in KINDS]
         parser.add_argument(
-            "--rows", nargs="+", choices=ROW_NAMES, metavar="ROW", help=f"of {', '.join(ROW_NAMES)} (all)"
+            "--rows", nargs="+", choices=rows, metavar="ROW", help=f"of {', '.join(rows)} (all)"
         )
         parser.add_argument(
             "--random-weights",
-            choices=SHAPE_NAMES,
+            choices=SHAPES,
             metavar="SHAPE",
-            help=f"measure random weights of a shape: {', '.join(SHAPE_NAMES)}",
+            help=f"measure random weights of a shape: {', '.join(SHAPES)}",
         )
         parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), help="where to run")
         parser.add_argument(
@@ -57,6 +61,13 @@ class BenchCommand:
             metavar="N",
             help="turns at once (1 4 8); none leaves that part out",
         )
+        parser.add_argument(
+            "--max-tokens",
+            type=_positive,
+            default=160,
+            metavar="N",
+            help="tokens a reply to the question set may have (160); the longest right one has about 60",
+        )
         parser.add_argument("--quick", action="store_true", help="less of everything, in under a minute")
         parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
         parser.add_argument("--plot", type=Path, metavar="FILE", help="draw them there (.png, .svg or .pdf)")
@@ -67,8 +78,6 @@ class BenchCommand:
         Raises:
             AgentRuntimeError: what was asked for contradicts itself, or the model cannot be used.
         """
-        from ..errors import ConfigError
-
         if arguments.fill is not None:
             raise ConfigError("--fill: every fill is a row here; choose rows with --rows")
         for file in (arguments.json, arguments.plot):
@@ -76,6 +85,8 @@ class BenchCommand:
                 raise ConfigError(
                     f"{file}: the folder {file.absolute().parent} does not exist: make it first"
                 )
+        if arguments.plot is not None and arguments.plot.suffix not in _PLOTS:
+            raise ConfigError(f"--plot {arguments.plot}: give a file that ends in {', '.join(_PLOTS)}")
         if arguments.plot is not None and importlib.util.find_spec("matplotlib") is None:
             raise ConfigError("--plot needs matplotlib: pip install 'smolcall[bench]', or leave it out")
         from .run import run_bench

@@ -23,7 +23,7 @@ from .questions import Question
 from .rows import Answer, BenchModel
 
 _OPENING = f"{CALL_OPEN}\n"
-_CACHE_TRIALS = 3
+_CACHE_TRIALS = 2
 
 Processors = list[Any]
 Constrain = Callable[[Sequence[Question], int], Processors]

@@ -3,34 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 import transformers
 
 from ..errors import ConfigError
-
-SHAPES: Mapping[str, Mapping[str, Any]] = {
-    "embedded": {},
-    "108M": {
-        "hidden_size": 768,
-        "intermediate_size": 2560,
-        "num_hidden_layers": 14,
-        "num_attention_heads": 12,
-        "num_key_value_heads": 4,
-    },
-    "smollm3-3b": {
-        "vocab_size": 128256,
-        "hidden_size": 2048,
-        "intermediate_size": 11008,
-        "num_hidden_layers": 36,
-        "num_attention_heads": 16,
-        "num_key_value_heads": 4,
-    },
-}
-"""What differs from the config of the model whose tokenizer is used."""
+from .shapes import SHAPES
 
 _TOKENIZER_FILES = ("tokenizer*", "prompt_format*", "chat_template*", "special_tokens*")
 

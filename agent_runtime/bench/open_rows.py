@@ -18,9 +18,9 @@ from .memory import PeakMemory
 from .questions import Question
 from .report import MemoryFigures, RowReport
 from .rows import BenchModel, Row, RowKind
-from .runtime_rows import RuntimeRow
+from .runtime_rows import RuntimeRow, SideBySideRow
 
-_WARM_UP_QUESTIONS = 2
+_WARM_UP_QUESTIONS = 1
 
 
 class OpenRows:
@@ -85,6 +85,8 @@ class OpenRows:
         model = self._model
         if kind.fill is not None:
             return RuntimeRow(await self._engine(kind), model, kind.fill)
+        if kind.key in ("b3b", "b3b-verified"):
+            return SideBySideRow(await self._engine(kind), model, is_verified=kind.is_b2)
         backend = self._generate(kind)
         if kind.key == "b0":
             return GenerateRow(backend, unconstrained, tries_static=False)
@@ -104,7 +106,9 @@ class OpenRows:
         has_heads = kind.needs_heads
         if has_heads not in self._engines:
             model = self._model
-            source = ModelSource(model=model.folder, adapter=model.adapter, local_files_only=True)
+            source = ModelSource(
+                model=model.folder, heads=model.heads if has_heads else None, adapter=model.adapter
+            )
             memory = PeakMemory(model.deployment.device)
             memory.start()
             self._engines[has_heads] = ModelEngine(source, model.deployment)

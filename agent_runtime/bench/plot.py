@@ -18,6 +18,7 @@ _COLOURS = {
     "b2": "#2c6fbb",
     "b3": "#4aa3a2",
     "b3b": "#7d5ba6",
+    "b3b-verified": "#b59ad6",
     "diffusion": "#c0392b",
     "verified": "#2e8b57",
 }

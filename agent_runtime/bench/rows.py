@@ -74,6 +74,8 @@ KINDS = (
     RowKind(key="b1-llguidance", title="B1 generate, llguidance", packages=("llguidance",)),
     RowKind(key="b2", title="B2 autoregressive", fill="autoregressive"),
     RowKind(key="b3", title="B3 verified, no heads", fill="verified", is_drafting=True, is_b2=True),
+    RowKind(key="b3b", title="B3b slots side by side", is_drafting=True),
+    RowKind(key="b3b-verified", title="B3b verified", is_drafting=True, is_b2=True),
     RowKind(key="diffusion", title="diffusion", fill="diffusion", needs_heads=True, is_drafting=True),
     RowKind(
         key="verified",
@@ -104,5 +106,5 @@ class BenchModel:
     name: str
     is_random: bool
     adapter: Path | None = None
-    heads: Path | None = None
+    heads: str | Path | None = None
     deployment: DeploymentConfig

@@ -22,7 +22,7 @@ from ..config import DeploymentConfig, resolve, revised
 from ..engine.device import find_capabilities
 from ..engine.model_folder import find_model_folder
 from ..errors import ConfigError
-from ..runtime import embedded_model_folder
+from ..runtime import embedded_model_folder, find_heads
 from .measure import GrowthQuestions, Measurement, Plan
 from .models import count_parameters, write_random_model
 from .open_rows import OpenRows
@@ -33,13 +33,11 @@ from .rows import KINDS, BenchModel
 if TYPE_CHECKING:
     from ..cli.discovered import CommandContext
 
-MAX_TOKENS = 160
-"""Tokens a reply to the question set may have; the longest right one has about 60."""
-
 _LENGTHS, _QUICK_LENGTHS = (4, 8, 16, 32, 64), (4, 16)
 _BATCHES, _QUICK_BATCHES = (1, 4, 8), (1, 4)
 _REPEATS, _QUICK_REPEATS = 3, 1
 _QUICK_QUESTIONS = 4
+_GROWTH_SCAFFOLD_TOKENS = 80
 _GROWTH_QUESTIONS, _QUICK_GROWTH_QUESTIONS = 2, 1
 _RANDOM_STRING_LENGTH = 16
 _PACKAGES = ("torch", "transformers", "xgrammar", "llguidance")
@@ -100,6 +98,7 @@ def _model_of(
         context.progress.print(f"smolcall bench: {note}")
     deployment = revised(
         deployment,
+        fill="autoregressive",  # rows choose their own
         temperature=0.0,
         think=False,
         date=None,
@@ -129,7 +128,7 @@ def _model_of(
         name=name,
         is_random=False,
         adapter=None if adapter is None else find_model_folder(adapter, what="adapter"),
-        heads=None if arguments.heads is None else Path(arguments.heads),
+        heads=find_heads(arguments.model, arguments.heads, deployment),
         deployment=deployment,
     )
 
@@ -154,7 +153,7 @@ def _plan_of(arguments: argparse.Namespace, model: BenchModel) -> Plan:
         ),
         batches=tuple(_or(arguments.batches, _QUICK_BATCHES if is_quick else _BATCHES)),
         repeats=arguments.repeats or (_QUICK_REPEATS if is_quick else _REPEATS),
-        max_tokens=MAX_TOKENS,
+        max_tokens=arguments.max_tokens,
         free_rows=frozenset({"b0"}) if model.is_random else frozenset(),
     )
 
@@ -174,7 +173,7 @@ def _growth(model: BenchModel, kind: GrowthKind, length: int, *, number: int) ->
     return GrowthQuestions(
         kind=kind,
         argument_tokens=length,
-        max_tokens=MAX_TOKENS // 2 + longest,
+        max_tokens=_GROWTH_SCAFFOLD_TOKENS + longest,
         questions=questions,
         encode=encode,
     )
