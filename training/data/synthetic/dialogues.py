@@ -10,11 +10,11 @@ from .composed import composed_action
 from .conversation import Conversation
 from .draw import Draw
 from .grammar import ParameterRule
-from .kinds import Piece
+from .kinds import Piece, Said
 from .naming import content_words, humanise
 from .offering import Split, draw_action, offer
 from .results import make_result, plain_value
-from .tools import DrawnTool, draw_tool
+from .tools import DrawnTool, Parameter, draw_tool
 
 
 def chat(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
@@ -92,45 +92,53 @@ def talk_report(draw: Draw, talk: Conversation, tool: DrawnTool) -> None:
 
 def follow_up(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
     """The same call again with one value changed: "And in Rome?"."""
+    talk = Conversation(draw)
     while True:
         tool = draw_tool(draw, draw_action(draw, split))
-        given = requests.choose_values(draw, tool)
-        changeable = [p for p in tool.parameters if p.name in given and not p.kind.is_self_explaining]
-        if not changeable:
-            continue
-        changed = draw.pick(changeable)
-        said = changed.kind.sample(draw)
-        if said[0] != given[changed.name][0]:
-            break
-    talk = Conversation(draw)
+        if talk_follow_up(draw, talk, tool):
+            return offer(draw, [tool], split, 0 if draw.chance(0.6) else draw.between(1, 3)), talk
+
+
+def talk_follow_up(draw: Draw, talk: Conversation, tool: DrawnTool) -> bool:
+    """A call, its result, and the call again with one value changed; False where no value can change."""
+    given = requests.choose_values(draw, tool)
+    changeable = [p for p in tool.parameters if p.name in given and not p.kind.is_self_explaining]
+    if not changeable:
+        return False
+    changed = draw.pick(changeable)
+    said = changed.kind.sample(draw)
+    if said[0] == given[changed.name][0]:
+        return False
     talk.user(requests.say_request(draw, tool, given))
     talk.call([(tool, given)])
     _say_result(draw, talk, tool)
+    talk.user(_say_change(draw, changed, said))
+    talk.carry_over({name for name in given if name != changed.name}, 0, 1)
+    again = {name: said if name == changed.name else old for name, old in given.items()}
+    talk.call([(tool, again)], first=1)
+    return True
+
+
+def _say_change(draw: Draw, changed: Parameter, said: Said) -> list[Piece]:
+    """One value that is another now."""
     value = phrases.value_pieces(changed, said, 1)
     form = draw.between(0, 5)
     label = changed.label
-    phrase: list[Piece]
     if form == 0 and changed.phrases:
-        phrase = [
+        return [
             draw.pick(("And", "What about", "And now", "Now", "Again")),
             *phrases.hang(draw, changed, value, 1),
             "?",
         ]
-    elif form <= 1:
-        phrase = [f"What if the {label} is ", *value, "?"]
-    elif form == 2:
-        phrase = [f"Do it again with {label} ", *value, "."]
-    elif form == 3:
-        phrase = [f"Same with the {label} ", *value, ", please."]
-    elif form == 4:
-        phrase = [f"Change the {label} to ", *value, "."]
-    else:
-        phrase = [f"No, the {label} should be ", *value, "."]
-    talk.user(phrase)
-    talk.carry_over({name for name in given if name != changed.name}, 0, 1)
-    again = {name: said if name == changed.name else old for name, old in given.items()}
-    talk.call([(tool, again)], first=1)
-    return offer(draw, [tool], split, 0 if draw.chance(0.6) else draw.between(1, 3)), talk
+    if form <= 1:
+        return [f"What if the {label} is ", *value, "?"]
+    if form == 2:
+        return [f"Do it again with {label} ", *value, "."]
+    if form == 3:
+        return [f"Same with the {label} ", *value, ", please."]
+    if form == 4:
+        return [f"Change the {label} to ", *value, "."]
+    return [f"No, the {label} should be ", *value, "."]
 
 
 def chain(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:

@@ -19,13 +19,14 @@ from .stream import stated_date
 from .tools import DrawnTool, draw_tool
 
 KINDS: tuple[tuple[str, float], ...] = (
-    ("single", 0.38),
+    ("single", 0.36),
     ("parallel", 0.2),
     ("several", 0.16),
     ("none_fits", 0.13),
     ("missing", 0.04),
+    ("follow_up", 0.03),
     ("report", 0.03),
-    ("chat", 0.06),
+    ("chat", 0.05),
 )
 """What siblings teach, in which shares."""
 
@@ -95,12 +96,14 @@ def _conversation(draw: Draw, tools: list[DrawnTool], split: Split, system: str)
             lessons.talk_several(draw, talk, draw.sample(tools, min(len(tools), _num_several(draw))))
             return "several", talk
         case "none_fits":
-            missing = None if draw.chance(0.45) else distractors(draw, tools, split, 1, near_share=0.6)
+            missing = None if draw.chance(0.35) else distractors(draw, tools, split, 1, near_share=0.6)
             lessons.talk_none_fits(draw, talk, missing[0] if missing else None, tool)
             return "none_fits", talk
         case "missing" if lessons.can_miss(tool):
             lessons.talk_missing(draw, talk, tool)
             return "missing", talk
+        case "follow_up" if dialogues.talk_follow_up(draw, talk, tool):
+            return "follow_up", talk
         case "report":
             dialogues.talk_report(draw, talk, tool)
             return "report", talk
