@@ -6,10 +6,11 @@ model is first used. Names are fetched when they are first asked for (PEP 562).
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from .config import DeploymentConfig
@@ -35,10 +36,12 @@ if TYPE_CHECKING:
         ArgumentsDelta,
         CallReady,
         CallStarted,
+        DenoiseStep,
         ReasoningDelta,
         ResultReady,
         RunEvent,
         RunFinished,
+        SlotTrace,
         TextDelta,
         TurnEvent,
         TurnFinished,
@@ -58,7 +61,7 @@ if TYPE_CHECKING:
         Turn,
         Usage,
     )
-    from .runtime import AgentRuntime, embedded_model_folder
+    from .runtime import AgentRuntime, embedded_heads_folder, embedded_model_folder
     from .structured_reply import StructuredReply
     from .tools import Tool, tool
 
@@ -88,10 +91,12 @@ _HOMES = {
         "ArgumentsDelta",
         "CallReady",
         "CallStarted",
+        "DenoiseStep",
         "ReasoningDelta",
         "ResultReady",
         "RunEvent",
         "RunFinished",
+        "SlotTrace",
         "TextDelta",
         "TurnEvent",
         "TurnFinished",
@@ -104,6 +109,7 @@ _HOMES = {
         "Plan",
         "Run",
         "SlotDetail",
+    "SlotTrace",
         "Timings",
         "TokenLogprob",
         "ToolCall",
@@ -111,11 +117,10 @@ _HOMES = {
         "Turn",
         "Usage",
     ),
-    "runtime": ("AgentRuntime", "embedded_model_folder"),
+    "runtime": ("AgentRuntime", "embedded_heads_folder", "embedded_model_folder"),
     "structured_reply": ("StructuredReply",),
     "tools": ("Tool", "tool"),
 }
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 
 def _check_heads_is_our_sibling() -> None:
@@ -137,18 +142,7 @@ def _check_heads_is_our_sibling() -> None:
 _check_heads_is_our_sibling()
 
 
-def __getattr__(name: str) -> Any:
-    module = _HOME_OF.get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f".{module}", __name__), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME_OF})
-
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)
 
 __all__ = [
     "AgentRuntime",
@@ -159,6 +153,7 @@ __all__ = [
     "BundleError",
     "CallReady",
     "CallStarted",
+    "DenoiseStep",
     "ClosedError",
     "ConfigError",
     "DeadlineError",
@@ -179,6 +174,7 @@ __all__ = [
     "RunLimitError",
     "SchemaError",
     "SlotDetail",
+    "SlotTrace",
     "StructuredReply",
     "TextDelta",
     "Timings",
@@ -199,6 +195,7 @@ __all__ = [
     "TurnStarted",
     "UnknownTool",
     "Usage",
+    "embedded_heads_folder",
     "embedded_model_folder",
     "tool",
 ]

@@ -11,9 +11,10 @@ does not pay for the middleware's imports.
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from agent_runtime.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from .blocks import PROVIDER
@@ -49,7 +50,6 @@ _HOMES = {
     "report": ("ArgumentReport", "CallReport", "Evidence", "argument_report"),
     "runtimes": ("close_runtimes",),
 }
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 _NEEDED = ("langchain_core", "langchain", "langgraph")
 
@@ -66,18 +66,7 @@ def _check_installed() -> None:
 _check_installed()
 
 
-def __getattr__(name: str) -> Any:
-    module = _HOME_OF.get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f".{module}", __name__), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME_OF})
-
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)
 
 __all__ = [
     "PROVIDER",

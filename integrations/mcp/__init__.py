@@ -6,9 +6,10 @@ that `smolcall --help`, which imports the command, does not load the SDK.
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from agent_runtime.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from .client import McpTools, RefusedTool
@@ -22,23 +23,14 @@ _HOMES = {
     "connection": ("McpConnectionError",),
     "server": ("mcp_server", "serve_http", "serve_stdio"),
 }
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 
-def __getattr__(name: str) -> Any:
-    module = _HOME_OF.get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def _check_installed() -> None:
     if importlib.util.find_spec("mcp") is None:
         raise ImportError("integrations.mcp needs the official MCP SDK: pip install 'smolcall[mcp]'")
-    value = getattr(importlib.import_module(f".{module}", __name__), name)
-    globals()[name] = value
-    return value
 
 
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME_OF})
-
+__getattr__, __dir__ = lazy_names(__name__, _HOMES, check=_check_installed)
 
 __all__ = [
     "McpConnectionError",
