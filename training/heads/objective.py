@@ -6,6 +6,7 @@ gradient flows back. Only open positions meet the vocabulary.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -118,6 +119,14 @@ class HeadObjective(nn.Module):
             self, cast, (batch, states, drafts, is_blank.to(states.device), progress)
         )
         return losses
+
+    @torch.no_grad()
+    def as_served(self) -> HeadObjective:
+        """The same in evaluation mode, with weights in the products' precision."""
+        bundle = copy.deepcopy(self.bundle).to(self._dtype).eval()
+        return HeadObjective(
+            bundle, self.ends, self.tables, weights=self._weights, noise=self._noise, dtype=self._dtype
+        )
 
     def drawn_budgets(
         self, batch: HeadTensors, states: Tensor, *, progress: float, generator: torch.Generator

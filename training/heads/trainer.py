@@ -1,0 +1,142 @@
+"""The training run of heads: one frozen forward a batch, all losses, and what is logged and measured."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from heads import HeadBundle
+
+from ..batches import DataState, RowSource, batches
+from ..checkpoint import find_checkpoint, load_checkpoint
+from ..run import TrainingRun, Watcher, load_weights
+from .backbone import FrozenBackbone
+from .frozen import reader_for
+from .inputs import HeadTensors, TokenTables
+from .metrics import Tally, measure, warnings_of
+from .objective import HeadObjective, TrainingNoise
+from .recipe import HeadsRecipe
+from .rows import HeadBatch, HeadRow
+
+BUNDLE_FOLDER = "bundle"
+
+
+class HeadsTrainer(TrainingRun):
+    """Trains all heads of a bundle on a frozen backbone."""
+
+    row = HeadRow
+
+    def __init__(
+        self,
+        backbone: FrozenBackbone,
+        recipe: HeadsRecipe,
+        *,
+        source: RowSource[HeadRow],
+        validation: RowSource[HeadRow],
+        watchers: tuple[Watcher, ...] = (),
+    ) -> None:
+        config = backbone.head_config(recipe)
+        self.bundle = HeadBundle.untrained(config, backbone.ends, seed=recipe.seed).to(recipe.device)
+        self._backbone = backbone
+        self._recipe = recipe
+        dtype = getattr(torch, recipe.dtype)
+        self._reader = reader_for(backbone.model, config.taps, dtype=dtype, is_compiled=recipe.compile)
+        tables = TokenTables.of(backbone.vocabulary, backbone.facts.vocab_size, recipe.device)
+        self._objective = HeadObjective(
+            self.bundle,
+            backbone.ends,
+            tables,
+            weights=recipe.losses,
+            noise=TrainingNoise(**dict(recipe.noise)),
+            dtype=dtype,
+        )
+        super().__init__(
+            self.bundle,
+            recipe,
+            source=source,
+            num_processes=recipe.data.processes,
+            pad_id=backbone.pad_id,
+            watchers=watchers,
+        )
+        self._sums: defaultdict[str, list[float]] = defaultdict(list)
+        self._validation: list[HeadBatch] = list(
+            islice(
+                batches(validation, recipe.batch, pad_id=backbone.pad_id, state=DataState()),
+                recipe.validation_batches,
+            )
+        )
+
+    def run(self) -> Path:
+        """Train, and write the bundle of the best checkpoint; returns the last one."""
+        target = super().run()
+        self.write_bundle()
+        return target
+
+    def write_bundle(self) -> Path:
+        """Write the best checkpoint's heads as a bundle folder."""
+        target = find_checkpoint(self.folder, "best") or find_checkpoint(self.folder)
+        assert target is not None
+        checkpoint = load_checkpoint(target)
+        bundle = HeadBundle(self.bundle.config)
+        load_weights(bundle, checkpoint)
+        return bundle.save_pretrained(
+            self.folder / BUNDLE_FOLDER,
+            dtype=getattr(torch, self._recipe.dtype),
+            base_model="" if self._recipe.model is None else Path(self._recipe.model).name,
+            notes=f"Trained for {checkpoint.step:,} steps on composed and public conversations.",
+        )
+
+    def _gradients(self, read: list[HeadBatch]) -> None:
+        recipe, step = self._recipe, self.counters.step
+        self.bundle.train()
+        for number, batch in enumerate(read):
+            # Drawn anew from the step's number, so that a resumed run draws the same.
+            seed = (recipe.seed * 1_000_003 + step) * 64 + number
+            torch.manual_seed(seed)
+            tensors, states = self._read(batch)
+            losses = self._objective.losses(
+                tensors,
+                states,
+                progress=step / recipe.schedule.total_steps,
+                generator=torch.Generator().manual_seed(seed),
+            )
+            (losses.total / len(read)).backward()  # type: ignore[no-untyped-call]
+            self._note("loss", float(losses.total.detach()))
+            for name, part in losses.parts.items():
+                self._note(name, float(part))
+            for name, count in losses.counts.items():
+                self._note(name, count)
+            self._sums["num_slots"].append(int(tensors.is_given.sum()))
+
+    def _note(self, name: str, value: float) -> None:
+        self._sums[name].append(value)
+
+    def _read(self, batch: HeadBatch) -> tuple[HeadTensors, torch.Tensor]:
+        tensors = HeadTensors.of(batch, self.bundle.config, self._recipe.device)
+        return tensors, self._reader(tensors.tokens, tensors.positions, tensors.may_read())
+
+    def _training_metrics(self) -> dict[str, Any]:
+        sums, self._sums = self._sums, defaultdict(list)
+        num_slots = sum(sums.pop("num_slots"))
+        means = {name: round(sum(values) / len(values), 5) for name, values in sums.items()}
+        self._warn(means)
+        return {**means, "num_slots": int(num_slots)}
+
+    def _held_out_metrics(self) -> tuple[dict[str, Any], float]:
+        tally = Tally()
+        served = self._objective.as_served()
+        for batch in self._validation:
+            tensors, states = self._read(batch)
+            measure(served, tensors, states, tally)
+        shares = {name: round(value, 5) for name, value in tally.shares().items()}
+        self._warn(shares)
+        return shares, -shares.get("slot_exact", 0.0)
+
+    def _warn(self, metrics: dict[str, float]) -> None:
+        if self.counters.step > self._recipe.schedule.warmup_steps:
+            for text in warnings_of(metrics):
+                self._tell(f"step {self.counters.step}: {text}")

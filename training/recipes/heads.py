@@ -1,0 +1,64 @@
+"""The heads recipe: all heads of a frozen backbone, trained together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from ..heads.backbone import FrozenBackbone
+from ..heads.recipe import HeadsRecipe
+from ..heads.source import HeadSource
+from ..heads.trainer import HeadsTrainer
+from ..recipe import BatchRecipe, Preset, ScheduleRecipe
+from ..run import Watcher
+from ..source import ConversationSource
+
+
+def heads_preset(preset: Preset) -> HeadsRecipe:
+    """The recipe of a preset."""
+    match preset:
+        case "smoke":
+            base = HeadsRecipe(name="heads-smoke")
+            return base.model_copy(
+                update={
+                    "data": base.data.model_copy(update={"sibling_tokens": 384}),
+                    "batch": BatchRecipe(tokens=1152, lengths=(192, 288, 384, 576)),
+                    "schedule": ScheduleRecipe(total_steps=12, warmup_steps=2),
+                    "validate_every": 12,
+                    "validation_batches": 1,
+                }
+            )
+        case "cpu":
+            return HeadsRecipe(schedule=ScheduleRecipe(total_steps=3000, warmup_steps=50), validate_every=250)
+        case "gpu":
+            base = HeadsRecipe(name="heads-gpu", device="cuda")
+            return base.model_copy(
+                update={
+                    "data": base.data.model_copy(update={"processes": 8}),
+                    "batch": BatchRecipe(tokens=73_728),
+                    "schedule": ScheduleRecipe(total_steps=6000, warmup_steps=200),
+                }
+            )
+
+
+def train_heads(recipe: HeadsRecipe, *, watchers: tuple[Watcher, ...] = ()) -> Path:
+    """Train (or go on training) heads; returns the folder of the run, whose `bundle` can be deployed.
+
+    Raises:
+        ConfigError: the backbone cannot be loaded, or the recipe does not suit it.
+    """
+    if recipe.threads:
+        torch.set_num_threads(recipe.threads)
+    backbone = FrozenBackbone.load(recipe)
+    trainer = HeadsTrainer(
+        backbone,
+        recipe,
+        source=HeadSource(backbone.folder, ConversationSource(backbone.folder, recipe.data)),
+        validation=HeadSource(
+            backbone.folder, ConversationSource(backbone.folder, recipe.data, is_held_out=True)
+        ),
+        watchers=watchers,
+    )
+    trainer.run()
+    return recipe.folder
