@@ -55,8 +55,8 @@ class Rows:
         place: of its conversation in the pool.
         write: where in its slab its keys and values go.
         position: for the rotary embedding.
-        upto: it sees what stands up to here,
-        first: and what stands from here up to itself.
+        upto: it sees what stands up to here, this included,
+        first: and what stands from here up to itself, both included.
         state: where in its slab its states go.
         cell: which row of attention it is, if there are more of those than rows.
         row_of_cell: the other way round.
@@ -168,15 +168,14 @@ class StaticForward:
             position[rows] = chunk.positions
             states_at = chunk.at if chunk.states_at is None else chunk.states_at
             state[rows] = np.arange(states_at, states_at + size)
-            seen_to, own_from = (chunk.at, chunk.at) if chunk.hidden is None else chunk.hidden
+            # A row sees what stands before, less what is hidden, and its own from where that begins.
+            seen_to, begins = (chunk.at, chunk.at) if chunk.hidden is None else chunk.hidden
+            upto[rows] = seen_to - 1
             if chunk.branch_sizes:
-                upto[rows] = seen_to - 1
-                starts = np.cumsum([0, *chunk.branch_sizes[:-1]])
-                first[rows] = np.repeat(chunk.at + starts, chunk.branch_sizes)
-            elif chunk.hidden is not None:
-                upto[rows], first[rows] = seen_to - 1, own_from
+                assert begins == chunk.at
+                first[rows] = begins + np.repeat(_starts_of(chunk.branch_sizes), chunk.branch_sizes)
             else:
-                upto[rows] = write[rows]
+                first[rows] = begins
             wanted.append([rows.start + row for row in chunk.wanted])
         return Layout(numbers, row_of_cell, wanted)
 
@@ -285,6 +284,10 @@ def attend(parts: Parts, queries: Tensor, slabs: Tensor, mask: Tensor, rows: Row
     )
     read = read.view(bucket.batch, kv_heads, bucket.tokens, group, parts.head_size).permute(0, 2, 1, 3, 4)
     return _to_rows(read.reshape(bucket.num_cells, -1), rows, bucket)
+
+
+def _starts_of(sizes: Sequence[int]) -> np.ndarray:
+    return np.cumsum([0, *sizes[:-1]])
 
 
 def to_cells(of_rows: Tensor, rows: Rows, bucket: Bucket) -> Tensor:

@@ -1,4 +1,4 @@
-"""A recorder that keeps to the rules of a CUDA graph on any device: addresses and numbers stay as recorded."""
+"""A recorder that keeps to the rules of CUDA graphs on any device: addresses and numbers stay."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 
-class _Tape(TorchDispatchMode):
+class _Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's, as below
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.operations: list[tuple[Any, tuple[Any, ...], dict[str, Any], Any]] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -44,7 +44,7 @@ class TapeRecorder:
         def replay() -> None:
             self.num_replayed += 1
             with torch.inference_mode():
-                for func, args, _, out in tape.operations:
+                for _func, args, _kwargs, out in tape.operations:
                     for made in _made(args, out):
                         _poison(made)
                 for func, args, kwargs, out in tape.operations:
@@ -76,4 +76,5 @@ def _tensors(tree: Any) -> list[Tensor]:
 
 
 def _address(tensor: Tensor) -> int:
-    return tensor.untyped_storage().data_ptr()
+    # Packed weights have no storage that can be seen.
+    return id(tensor) if tensor.is_mkldnn else tensor.untyped_storage().data_ptr()
