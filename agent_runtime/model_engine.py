@@ -152,7 +152,7 @@ class ModelEngine:
             revision=source.revision,
             local_files_only=source.local_files_only,
             adapter=source.adapter,
-            taps=() if bundle is None else bundle.config.taps,
+            taps=bundle.config.taps if bundle is not None and bundle.config.reads_states else (),
         )
         if bundle is not None:
             self._heads = bind(bundle, backbone, source=source.heads)
