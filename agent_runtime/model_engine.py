@@ -134,6 +134,7 @@ class ModelEngine:
         """Read the weights as the machine can hold them; runs on the engine's worker thread."""
         from .engine.backbone import Backbone
         from .engine.device import find_capabilities
+        from .engine.graph_setup import graphs_of
         from .engine.head_fill.loaded import bind, load_bundle
 
         resolved, notes = resolve(self._deployment, find_capabilities())
@@ -153,6 +154,7 @@ class ModelEngine:
             local_files_only=source.local_files_only,
             adapter=source.adapter,
             taps=bundle.config.taps if bundle is not None and bundle.config.reads_states else (),
+            graphs=graphs_of(resolved),
         )
         if bundle is not None:
             self._heads = bind(bundle, backbone, source=source.heads)
