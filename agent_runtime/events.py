@@ -2,14 +2,15 @@
 
 `runtime.stream` yields the events of one turn, `runtime.stream_run` those of a whole run. Order within a
 turn: TurnStarted, then ReasoningDelta / TextDelta or CallStarted / ArgumentsDelta / CallReady, then
-TurnFinished.
+TurnFinished. Steps of drafting (DenoiseStep) are told only on request.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-from .messages import Run, ToolCall, ToolResult, Turn
+from .messages import FilledBy, Run, ToolCall, ToolResult, Turn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +54,31 @@ class ArgumentsDelta:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SlotTrace:
+    """One value while it settles. `text` shows open positions as `_`; `confidence` is that of the rest."""
+
+    path: str
+    text: str
+    confidence: float
+    filled_by: FilledBy
+    num_open: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DenoiseStep:
+    """With `trace=True`: one step in which heads drafted a call's values, or the backbone corrected them.
+
+    `kind` is `propose` (constants and copies, behind the one forward over all slots), `denoise` (a pass of
+    the diffusion head) or `read` (the backbone read the draft; what it would not have written is gone).
+    """
+
+    call_id: str
+    step: int
+    kind: Literal["propose", "denoise", "read"]
+    slots: tuple[SlotTrace, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallReady:
     """The call is complete and valid."""
 
@@ -80,5 +106,14 @@ class RunFinished:
     run: Run
 
 
-TurnEvent = TurnStarted | TextDelta | ReasoningDelta | CallStarted | ArgumentsDelta | CallReady | TurnFinished
+TurnEvent = (
+    TurnStarted
+    | TextDelta
+    | ReasoningDelta
+    | CallStarted
+    | ArgumentsDelta
+    | DenoiseStep
+    | CallReady
+    | TurnFinished
+)
 RunEvent = TurnEvent | ResultReady | RunFinished

@@ -14,6 +14,9 @@ from .errors import MessageError
 
 Role = Literal["system", "user", "assistant", "tool"]
 StopReason = Literal["stop", "tool_calls", "length", "abstained"]
+FilledBy = Literal["autoregressive", "choice", "copy", "denoise", "draft"]
+"""How a value was written: token by token by the backbone; as one of the schema's constants, as a part of the
+conversation, or as the diffusion head proposed it; or from a draft that the backbone corrected."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +35,7 @@ class SlotDetail:
     value: Any
     confidence: float
     evidence: EvidenceSpan | None = None
+    filled_by: FilledBy = field(default="autoregressive", compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +49,8 @@ class ToolCall:
     slots: Mapping[str, SlotDetail] = field(default_factory=dict)
     logprobs: tuple[TokenLogprob, ...] | None = None
     """On request: the call's tokens, each with its log-probability among those the schema allowed."""
+    forwards: int = field(default=0, compare=False)
+    """Forwards of the backbone that filling it took."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

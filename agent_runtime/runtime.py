@@ -11,7 +11,7 @@ import difflib
 import math
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
@@ -181,12 +181,13 @@ class AgentRuntime:
         stop: str | Sequence[str] = (),
         top_logprobs: int | None = None,
         deadline_s: float | None = None,
+        trace: bool = False,
         **settings: Unpack[TurnSettings],
     ) -> AsyncGenerator[TurnEvent, None]:
         """The events of one model reply as they happen, ending in `TurnFinished`.
 
         Leaving the loop early and closing the generator cancels the turn. Arguments and errors are those
-        of `respond`.
+        of `respond`; `trace` tells the steps in which heads draft a call, as `DenoiseStep`s.
         """
         order = self._order(
             read_messages(messages),
@@ -198,6 +199,8 @@ class AgentRuntime:
             deadline_s=deadline_s,
             settings=settings,
         )
+        if trace:
+            order = replace(order, is_traced=True)
         async with aclosing(self._turn_events(order)) as events:
             async for event in events:
                 yield event
@@ -455,7 +458,7 @@ def find_heads(
         heads = embedded_heads_folder()
     if heads is None and deployment.fill == "diffusion":
         raise ConfigError(
-            "fill='diffusion' contradicts heads=None: it needs a head bundle; give heads (a folder or Hub id), "
+            "fill='diffusion' contradicts heads=None: it needs a head bundle; give heads (folder or Hub id), "
             "or use fill='verified' or 'autoregressive'"
         )
     return heads

@@ -41,6 +41,7 @@ class TurnOrder:
         deployment: the runtime's, with what this turn wants differently.
         stop: texts that end the reply where they appear; they are not part of it.
         top_logprobs: None for no log-probabilities, else how many alternatives come with each token.
+        is_traced: whether the steps in which heads draft a call are told.
     """
 
     messages: tuple[Message, ...]
@@ -49,6 +50,7 @@ class TurnOrder:
     deployment: DeploymentConfig
     stop: tuple[str, ...] = ()
     top_logprobs: int | None = None
+    is_traced: bool = False
 
 
 class TurnEngine(Protocol):

@@ -84,6 +84,7 @@ def _add_call(commands: Any) -> None:
     call.add_argument(
         "--tool-choice", default="auto", metavar="CHOICE", help="auto, none, required, or the name of a tool"
     )
+    call.add_argument("--trace", action="store_true", help="show how the values settle, step by step")
 
 
 def _add_doctor(commands: Any) -> None:

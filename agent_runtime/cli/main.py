@@ -17,14 +17,14 @@ from .. import __version__
 from ..builtin_tools import BUILTIN_TOOLS
 from ..config import DeploymentConfig
 from ..errors import AgentRuntimeError, ConfigError, MessageError, SchemaError, ToolChoiceError
-from ..events import RunFinished
+from ..events import DenoiseStep, RunFinished, TurnFinished
 from ..runtime import AgentRuntime
 from ..tools import Tool, bind_tools
 from .arguments import deployment_of, read_arguments
 from .chat import chat
 from .discovered import CommandContext
 from .doctor_report import report
-from .screen import Screen, as_json, visible
+from .screen import Screen, as_json, step_lines, visible
 from .serve import serve_command
 from .tools_argument import read_tools
 
@@ -94,8 +94,15 @@ def _call(arguments: argparse.Namespace, answers: Console, progress: Console) ->
 
     async def call() -> None:
         async with _load(arguments, deployment) as runtime:
-            turn = await runtime.respond(messages, tools=tools, tool_choice=arguments.tool_choice)
-            answers.file.write(as_json(turn) + "\n")
+            events = runtime.stream(
+                messages, tools=tools, tool_choice=arguments.tool_choice, trace=arguments.trace
+            )
+            async with aclosing(events):
+                async for event in events:
+                    if isinstance(event, DenoiseStep):
+                        progress.print(step_lines(event), soft_wrap=True)
+                    elif isinstance(event, TurnFinished):
+                        answers.file.write(as_json(event.turn) + "\n")
 
     asyncio.run(call())
     return DONE

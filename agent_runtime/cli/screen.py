@@ -17,6 +17,7 @@ from rich.text import Text
 from ..events import (
     CallReady,
     CallStarted,
+    DenoiseStep,
     ReasoningDelta,
     ResultReady,
     RunEvent,
@@ -137,6 +138,25 @@ def call_line(call: ToolCall) -> Text:
     line.append(visible(f"({arguments})"), style="cyan")
     line.append(f"  {call.confidence:.0%} sure", style="dim")
     return line
+
+
+def step_lines(step: DenoiseStep) -> Text:
+    """One step of a draft, a line for each value: where it stands, how sure it is, who proposed it."""
+    lines = Text(f"{step.step}. {_STEPS[step.kind]}", style="bold")
+    width = max((len(slot.path) for slot in step.slots), default=0)
+    for slot in step.slots:
+        lines.append(f"\n   {visible(slot.path):<{width}}  ", style="dim")
+        lines.append(visible(slot.text), style="yellow" if slot.num_open else "green")
+        details = f"  {slot.confidence:.0%} {slot.filled_by}"
+        lines.append(details if not slot.num_open else f"  {slot.num_open} open", style="dim")
+    return lines
+
+
+_STEPS = {
+    "propose": "proposed: constants and copies",
+    "denoise": "denoised",
+    "read": "read by the backbone",
+}
 
 
 def result_line(result: ToolResult) -> Text:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..prompt import Prompt, fit_history
-from .confidence import PlainConfidence, ReadsConfidence
+from .confidence import PlainConfidence, ReadsConfidence, confidence_of
 from .head_fill.loaded import LoadedHeads
 from .head_fill.settings import DenoiseSettings
 from .sampling import Sampling
@@ -45,11 +45,12 @@ class TurnStarter:
         """Know nothing yet.
 
         Args:
-            confidence: says how sure we are of a call.
+            confidence: says how sure we are of a call, in place of the heads.
             heads: those of the backbone, asked for when that is loaded.
         """
         self._heads = heads
-        self._confidence = PlainConfidence() if confidence is None else confidence
+        self._given = confidence
+        self._confidence: ReadsConfidence = PlainConfidence()
         self._backbone: Backbone | None = None
         self._view: BackboneView | None = None
         self._has_warned = False
@@ -94,6 +95,7 @@ class TurnStarter:
             call_bias=deployment.call_bias,
             abstain_below=deployment.abstain_below,
             top_logprobs=order.top_logprobs,
+            is_traced=order.is_traced,
             confidence=self._confidence,
             queue_ms=1000 * (started - ordered_at),
             prompt_ms=1000 * (time.perf_counter() - started),
@@ -122,11 +124,14 @@ class TurnStarter:
     def view(self, backbone: Backbone) -> BackboneView:
         """The tokens of a backbone, worked out once."""
         if self._view is None or self._backbone is not backbone:
+            heads = self._heads()
+            bundle = None if heads is None else heads.bundle
+            self._confidence = confidence_of(bundle) if self._given is None else self._given
             self._view = BackboneView.from_tokenizer(
                 backbone.tokenizer,
                 backbone.prompt_format,
                 vocab_size=backbone.vocab_size,
-                heads=self._heads(),
+                heads=heads if bundle is not None and bundle.config.reads_states else None,
             )
             self._backbone = backbone
         return self._view

@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from ..config import Fill
 from ..errors import AgentRuntimeError, ToolChoiceError
@@ -21,13 +21,15 @@ from ..events import (
     ArgumentsDelta,
     CallReady,
     CallStarted,
+    DenoiseStep,
     ReasoningDelta,
+    SlotTrace,
     TextDelta,
     TurnEvent,
     TurnStarted,
 )
 from ..evidence import find_call_evidence
-from ..messages import Message, Plan, SlotDetail, StopReason, Timings, ToolCall, Turn, Usage
+from ..messages import FilledBy, Message, Plan, SlotDetail, StopReason, Timings, ToolCall, Turn, Usage
 from ..prompt.parse import parse_reply
 from ..scaffold.canonical import string_body
 from ..scaffold.fitting import same_json
@@ -42,7 +44,7 @@ from .decide import call_opening, decide, decide_another
 from .decode import Decoded, WordStream, decode_text
 from .draft import MAX_DRAFT_TOKENS, Drafter
 from .draft_copies import CopySource
-from .fill import FilledCall, NextRow, fill_autoregressive
+from .fill import FilledCall, FilledSlot, NextRow, fill_autoregressive
 from .head_fill.call_reader import CallOpening, DiffusionReader, HeadVerifiedReader
 from .head_fill.head_drafter import HeadDrafter
 from .head_fill.loaded import LoadedHeads
@@ -105,6 +107,7 @@ class TurnRequest:
         call_bias: added to the log-odds of calling.
         abstain_below: a call of lower confidence is not made, unless `tool_choice` asks for one.
         top_logprobs: None for no log-probabilities, else how many alternatives come with each token.
+        is_traced: whether the steps in which heads draft a call are told.
         confidence: says how sure we are of a call.
         queue_ms: how long the turn waited for its place.
         prompt_ms: how long rendering the prompt took.
@@ -129,6 +132,7 @@ class TurnRequest:
     call_bias: float = 0.0
     abstain_below: float = 0.0
     top_logprobs: int | None = None
+    is_traced: bool = False
     confidence: ReadsConfidence = PlainConfidence()
     queue_ms: float = 0.0
     prompt_ms: float = 0.0
@@ -169,6 +173,8 @@ class _TurnWriter:
         self._calls: list[ToolCall] = []
         self._reasoning = ""
         self._num_reasoning_tokens = 0
+        self._drafter: HeadDrafter | None = None
+        self._num_steps = 0
 
     def write(self) -> Program[Turn]:
         request, started = self._request, self._clock()
@@ -318,6 +324,7 @@ class _TurnWriter:
         while True:
             call_id, token_log = self._next_call_id(), self._token_log(opening)
             opening = None
+            num_before = self._tape.num_forwards
             with self._timed("fill"):
                 filled = yield from fill_autoregressive(
                     frontier,
@@ -330,7 +337,9 @@ class _TurnWriter:
                     on_text=_ArgumentsStream(call_id, self._emit),
                     token_log=token_log,
                 )
-            refusal = self._take(filled, call_id, token_log, call_probability)
+            refusal = self._take(
+                filled, call_id, token_log, call_probability, self._tape.num_forwards - num_before
+            )
             if refusal is not None:
                 stop_reason = refusal if not self._calls or refusal == "length" else stop_reason
                 break
@@ -368,6 +377,7 @@ class _TurnWriter:
         closing = (self._view.call_close,) if may_follow else ()
         if heads is None:
             drafter = Drafter(self._view, self._copy_source, closing=closing)
+            self._drafter = None
             return VerifiedReader(
                 drafter, max_ahead=request.max_ahead, tokens_left=self._tokens_left
             ).next_row
@@ -384,7 +394,9 @@ class _TurnWriter:
             settings=request.denoise,
             max_slot_tokens=request.max_slot_tokens,
             is_whole=request.fill == "diffusion",
+            watch=self._tell_step if request.is_traced else None,
         )
+        self._drafter = drafter
         opening = CallOpening(view, heads, drafter, self._scaffolds)
         if request.fill == "diffusion":
             return DiffusionReader(
@@ -401,6 +413,12 @@ class _TurnWriter:
             max_ahead=request.max_ahead,
             num_steps=request.denoise.denoise_steps,
         ).next_row
+
+    def _tell_step(self, kind: Literal["propose", "denoise", "read"], slots: Sequence[SlotTrace]) -> None:
+        self._num_steps += 1
+        self._emit(
+            DenoiseStep(call_id=self._next_call_id(), step=self._num_steps, kind=kind, slots=tuple(slots))
+        )
 
     def _tokens_left(self) -> int:
         return self._max_length - self._tape.length
@@ -426,7 +444,12 @@ class _TurnWriter:
         self._emit(CallStarted(call_id=call_id, name=name))
 
     def _take(
-        self, filled: FilledCall | None, call_id: str, token_log: TokenLog | None, call_probability: float
+        self,
+        filled: FilledCall | None,
+        call_id: str,
+        token_log: TokenLog | None,
+        call_probability: float,
+        num_forwards: int,
     ) -> StopReason | None:
         """Accept a call, or say why the turn ends instead."""
         request = self._request
@@ -450,6 +473,7 @@ class _TurnWriter:
                 earlier=tuple(self._calls),
                 num_tools=len(request.tools),
                 call_probability=call_probability,
+                is_denoised=request.fill == "diffusion",
             ),
         )
         if request.tool_choice.mode == "auto" and confidence.call < request.abstain_below:
@@ -461,14 +485,30 @@ class _TurnWriter:
             arguments=filled.arguments,
             confidence=confidence.call,
             slots={
-                path: SlotDetail(value=slot.value, confidence=confidence.slots[path], evidence=evidence[path])
+                path: SlotDetail(
+                    value=slot.value,
+                    confidence=confidence.slots[path],
+                    evidence=evidence[path],
+                    filled_by=self._filled_by(path, slot),
+                )
                 for path, slot in filled.slots.items()
             },
             logprobs=None if token_log is None else token_log.tokens,
+            forwards=num_forwards,
         )
         self._calls.append(call)
         self._emit(CallReady(call=call))
         return None
+
+    def _filled_by(self, path: str, slot: FilledSlot) -> FilledBy:
+        if slot.slot is None:
+            return "choice"  # there was nothing to decide
+        drafter = self._drafter
+        if self._request.fill == "autoregressive" or (drafter is not None and path in drafter.given_up):
+            return "autoregressive"
+        if drafter is None:
+            return "draft"
+        return drafter.source_of(path, slot.slot, slot.slot.raw_text(slot.value)) or "draft"
 
     def _check(self, filled: FilledCall) -> None:
         """By construction this never fails; a call that does must not reach a tool."""

@@ -130,7 +130,6 @@ class DiffusionReader:
         self._settings = settings
         self._tokens_left = tokens_left
         self._vocab_size = vocab_size
-        self._doubtful: set[str] = set()
         self._plan = Plan()
 
     def next_row(self, frontier: CallFrontier, tape: Tape) -> Program[Rows]:
@@ -142,7 +141,7 @@ class DiffusionReader:
         if self._opening.is_due(frontier):
             yield from self._settle(frontier, tape)
         slot = frontier.open_slot
-        if slot is not None and slot.path in self._doubtful:
+        if slot is not None and slot.path in self._drafter.given_up and tape.num_pending:
             rows = yield from tape.read(is_exact=True)
             row = rows[-1]
             return row
@@ -166,7 +165,7 @@ class DiffusionReader:
             yield from tape.read(ahead=draft.token_ids, is_exact=True, num_states=1)
             self._learn(frontier, draft, tape)
         self._drafter.denoise(last)
-        self._doubtful = self._find_doubtful(frontier)
+        self._drafter.given_up = self._find_doubtful(frontier)
 
     def _learn(self, frontier: CallFrontier, draft: Draft, tape: Tape) -> None:
         first = self._drafter.rows.get(frontier.place)

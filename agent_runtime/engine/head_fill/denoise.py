@@ -8,7 +8,7 @@ are revealed, so that the next pass reads them; what then looks doubtful is open
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -58,12 +58,14 @@ class Denoised:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StepSeen:
+class DraftSeen:
     """One slot's draft after a pass, for whoever watches: None is an open position."""
 
-    path: str
     token_ids: tuple[int | None, ...]
     confidence: float
+
+
+Watch = Callable[[Sequence[DraftSeen]], None]
 
 
 @dataclass(slots=True, eq=False)
@@ -112,14 +114,14 @@ class Denoiser:
         self._budgets = self._lengths(reading.slots)
 
     def denoise(
-        self, slots: Sequence[OpenSlot], num_steps: int, seen: list[list[StepSeen]] | None = None
+        self, slots: Sequence[OpenSlot], num_steps: int, watch: Watch | None = None
     ) -> list[Denoised]:
         """The values of some slots after so many passes, in their order.
 
         Args:
             slots: at least one.
             num_steps: passes; slots that fill up take more.
-            seen: gets the drafts after each pass.
+            watch: told the drafts after each pass, in their order.
         """
         drafts = [self._begun(slot) for slot in slots]
         open_share = [max(1, math.ceil((len(d.tokens) - d.num_begun) / num_steps)) for d in drafts]
@@ -128,14 +130,16 @@ class Denoiser:
             best = self._pass(drafts)
             for draft, found, share in zip(drafts, best, open_share, strict=True):
                 self._reveal(draft, found, share, step, is_last=is_last)
-            _note(drafts, seen)
+            if watch is not None:
+                watch([self._seen(draft) for draft in drafts])
         for _ in range(self._settings.expansion.max_rounds):
             full = [draft for draft in drafts if self._grow(draft)]
             if not full:
                 break
             for draft, found in zip(full, self._pass(full), strict=True):
                 self._reveal(draft, found, 0, num_steps, is_last=True)
-            _note(drafts, seen)
+            if watch is not None:
+                watch([self._seen(draft) for draft in drafts])
         return [self._value(draft) for draft in drafts]
 
     # Budgets.
@@ -283,6 +287,13 @@ class Denoiser:
         for place in doubtful[: math.ceil(remask.ratio * len(revealed))]:
             draft.tokens[place] = mask
 
+    def _seen(self, draft: _Draft) -> DraftSeen:
+        null, mask = self._head.config.null_token_id, self._head.config.mask_token_id
+        value = draft.tokens[: draft.tokens.index(null)] if null in draft.tokens else draft.tokens
+        shown = tuple(None if token == mask else token for token in value)
+        revealed = [draft.probabilities[at] for at, token in enumerate(shown) if token is not None]
+        return DraftSeen(token_ids=shown, confidence=math.prod(revealed))
+
     def _value(self, draft: _Draft) -> Denoised:
         null = self._head.config.null_token_id
         tokens = draft.tokens
@@ -292,11 +303,6 @@ class Denoiser:
             probabilities=tuple(draft.probabilities[:length]),
             end_probability=draft.probabilities[length] if length < len(tokens) else 0.5,
         )
-
-
-def _note(drafts: Sequence[_Draft], seen: list[list[StepSeen]] | None) -> None:
-    if seen is None:
-        return
 
 
 def _automaton_of(slot: Slot, vocabulary: TokenVocabulary) -> TokenAutomaton | None:

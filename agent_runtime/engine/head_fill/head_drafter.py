@@ -7,7 +7,8 @@ Where heads have nothing to say, values are copied as without them.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+import math
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...events import SlotTrace
 from ...scaffold.branches import slot_kind
 from ...scaffold.frontier import Allowed, CallFrontier
 from ...scaffold.nodes import Slot
@@ -25,11 +27,12 @@ from ..draft_copies import CopySource, listed_after
 from ..view import BackboneView
 from .call_reading import CallReading, Row, SlotRead
 from .copies import Copy, propose_copies
-from .denoise import Denoiser, OpenSlot, StepSeen
+from .denoise import Denoiser, DraftSeen, OpenSlot
 from .loaded import LoadedHeads
 from .settings import DenoiseSettings
 
 Source = Literal["choice", "copy", "denoise"]
+Watch = Callable[[Literal["propose", "denoise", "read"], Sequence[SlotTrace]], None]
 
 _MOST_DRAFTED = 1024
 """Tokens of one draft that is to be the call itself."""
@@ -72,6 +75,7 @@ class HeadDrafter(Drafter):
         settings: DenoiseSettings | None = None,
         max_slot_tokens: int = 512,
         is_whole: bool = False,
+        watch: Watch | None = None,
     ) -> None:
         """Know nothing yet.
 
@@ -84,12 +88,14 @@ class HeadDrafter(Drafter):
             settings: how to denoise.
             max_slot_tokens: tokens one value may take.
             is_whole: whether drafts are whole calls, however long and blind they are.
+            watch: told every step.
         """
         super().__init__(view, source, closing=closing, is_whole=is_whole)
         self._heads = heads
         self._copyable = tuple(copyable)
         self._settings = settings or DenoiseSettings()
         self._max_slot_tokens = max_slot_tokens
+        self._watch = watch
         self._reading: CallReading | None = None
         self._denoiser: Denoiser | None = None
         self._reads: dict[tuple[str, str], SlotRead] = {}
@@ -100,6 +106,8 @@ class HeadDrafter(Drafter):
         self._verdicts: dict[tuple[str, str], _Verdict] = {}
         self.rows: dict[Hashable, Row] = {}
         """What the backbone said at each place."""
+        self.given_up: set[str] = set()
+        """Paths of the values that are left to the backbone, token by token."""
 
     @property
     def has_begun(self) -> bool:
@@ -123,6 +131,10 @@ class HeadDrafter(Drafter):
                 self._proposals[key] = [self._copied(read, copy) for copy in self._sure_copies(key)]
                 self._note_items(read.branch.path, self._copies[key])
         self._presence = self._presences(reading.slots)
+        if self._watch is not None:
+            self._watch(
+                "propose", [self._proposed_trace(key, found) for key, found in self._proposals.items()]
+            )
 
     def note(self, place: Hashable, allowed: Allowed, row: Row) -> None:
         """Remember the backbone's row at a place."""
@@ -132,7 +144,7 @@ class HeadDrafter(Drafter):
     # Denoising.
 
     @torch.inference_mode()
-    def denoise(self, num_steps: int, seen: list[list[StepSeen]] | None = None) -> None:
+    def denoise(self, num_steps: int) -> None:
         """Ask the diffusion head for the values that are neither chosen, copied nor settled."""
         wanted = dict(self._open_slots())
         if self._heads.bundle.diffusion is None or self._reading is None or not wanted or not num_steps:
@@ -145,7 +157,8 @@ class HeadDrafter(Drafter):
                 self._settings,
                 max_slot_tokens=self._max_slot_tokens,
             )
-        values = self._denoiser.denoise(list(wanted.values()), num_steps, seen)
+        watch = None if self._watch is None else self._denoise_watch(list(wanted))
+        values = self._denoiser.denoise(list(wanted.values()), num_steps, watch)
         for key, value in zip(wanted, values, strict=True):
             found = Proposal(
                 token_ids=value.token_ids,
@@ -187,6 +200,8 @@ class HeadDrafter(Drafter):
                     break
             if verdict is not None:
                 self._verdicts[path, slot_kind(slot.shape)] = verdict
+        if self._watch is not None:
+            self._watch("read", [self._read_trace(draft, path, by_path[path]) for path in by_path])
 
     def _goes_on(self, allowed: Allowed, token_id: int) -> bool:
         at = int(np.searchsorted(allowed.ids, token_id))
@@ -252,6 +267,62 @@ class HeadDrafter(Drafter):
         log_odds = probes.presence(anchors, kinds, torch.zeros(len(asked), device=anchors.device))
         shares = self._heads.bundle.calibration.presence.probability(log_odds).tolist()
         return {slot.branch.path: share for slot, share in zip(asked, shares, strict=True)}
+
+    # Telling.
+
+    def _proposed_trace(self, key: tuple[str, str], proposals: Sequence[Proposal]) -> SlotTrace:
+        if not proposals:
+            return SlotTrace(path=key[0], text="_", confidence=0.0, filled_by="denoise", num_open=1)
+        best = proposals[0]
+        return SlotTrace(
+            path=key[0],
+            text=self._shown(best.token_ids),
+            confidence=math.prod(best.probabilities) * best.end_probability,
+            filled_by=best.source,
+        )
+
+    def _denoise_watch(self, keys: Sequence[tuple[str, str]]) -> Callable[[Sequence[DraftSeen]], None]:
+        watch = self._watch
+        assert watch is not None
+
+        def told(drafts: Sequence[DraftSeen]) -> None:
+            watch(
+                "denoise",
+                [
+                    SlotTrace(
+                        path=path,
+                        text=self._shown(seen.token_ids),
+                        confidence=seen.confidence,
+                        filled_by="denoise",
+                        num_open=seen.token_ids.count(None),
+                    )
+                    for (path, _), seen in zip(keys, drafts, strict=False)
+                ],
+            )
+
+        return told
+
+    def _read_trace(self, draft: Draft, path: str, numbers: Sequence[int]) -> SlotTrace:
+        """What a value is now: as drafted up to the first token the backbone would not have written."""
+        begun: tuple[int, ...] = ()
+        for number in numbers:
+            decision = draft.decisions[number]
+            likely = self._likely.get(decision.place)
+            begun = decision.begun
+            if likely is None or not self._goes_on(decision.allowed, likely):
+                break
+            begun = (*begun, likely)
+            if likely != draft.token_ids[decision.index]:
+                return SlotTrace(
+                    path=path, text=self._shown((*begun, None)), confidence=0.0, filled_by="draft", num_open=1
+                )
+        return SlotTrace(path=path, text=self._shown(begun), confidence=1.0, filled_by="draft")
+
+    def _shown(self, token_ids: Sequence[int | None]) -> str:
+        raw = b"".join(
+            b"_" if token_id is None else self._view.bytes_of((token_id,)) for token_id in token_ids
+        )
+        return raw.decode(errors="replace")
 
     # Guessing.
 
