@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .bundle import HeadBundle
     from .calibration import Calibration, Temperature, expected_calibration_error, fit_temperature
+    from .card import CardText, stated_in_card
     from .confidence import (
         CallFeatures,
         ConfidenceHead,
@@ -76,6 +77,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "bundle": ("HeadBundle",),
     "calibration": ("Calibration", "Temperature", "expected_calibration_error", "fit_temperature"),
+    "card": ("CardText", "stated_in_card"),
     "confidence": (
         "CallFeatures",
         "ConfidenceHead",
@@ -145,6 +147,7 @@ __all__ = [
     "BundleMismatch",
     "Calibration",
     "CallFeatures",
+    "CardText",
     "ConfidenceConfig",
     "ConfidenceHead",
     "DiffusionConfig",
@@ -194,6 +197,7 @@ __all__ = [
     "slot_tokens",
     "span_iou",
     "span_log_probabilities",
+    "stated_in_card",
     "total_noise",
 ]
 

@@ -62,17 +62,19 @@ class Calibration(Frozen):
     """What was measured on the held-out data when this was fitted (such as `confidence_ece_before`)."""
 
 
-def fit_temperature(log_odds: Tensor, is_right: Tensor) -> Temperature:
+def fit_temperature(log_odds: Tensor, is_right: Tensor, *, weight: Tensor | None = None) -> Temperature:
     """The temperature and bias under which the log-odds are most probable.
 
     Args:
         log_odds: (samples,).
         is_right: (samples,) of 0 and 1.
+        weight: (samples,) how much each counts; all the same when left out.
 
     Raises:
         HeadsError: nothing to fit on, or only right (or only wrong) samples: their probability is not known.
     """
     z, y = log_odds.detach().double().flatten(), is_right.detach().double().flatten()
+    w = None if weight is None else weight.detach().double().flatten()
     num_right = int(y.sum())
     if not 0 < num_right < y.numel():
         raise HeadsError(
@@ -85,7 +87,7 @@ def fit_temperature(log_odds: Tensor, is_right: Tensor) -> Temperature:
 
     def loss() -> Tensor:
         optimizer.zero_grad()
-        fitted = functional.binary_cross_entropy_with_logits(z / log_temperature.exp() + bias, y)
+        fitted = functional.binary_cross_entropy_with_logits(z / log_temperature.exp() + bias, y, w)
         fitted.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
         return fitted
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
 
 from .calibration import Calibration
 from .config import HeadConfig
+
+_NO_NOTES = "Not stated."
+_BEFORE_NOTES, _AFTER_NOTES = "\n## Training\n", "\n## Use\n"
 
 _WHAT = {
     "diffusion": "fills all slots of a call in parallel, correcting the backbone's own distribution",
     "span": "proposes verbatim copies out of the conversation, which are also the evidence of a value",
     "probes": "say how many tokens a value has and whether an optional argument is given",
-    "confidence": "gives the probability that a value is right",
+    "confidence": "gives the probability that a value, and that a whole call, is right",
 }
 
 _CARD = """\
@@ -84,5 +90,21 @@ def model_card(
         mask=config.mask_token_id,
         null=config.null_token_id,
         calibration="\n".join(measured) or "Not fitted: probabilities are what the heads say.",
-        notes=notes.strip() or "Not stated.",
+        notes=notes.strip() or _NO_NOTES,
     )
+
+
+class CardText(NamedTuple):
+    """What a person wrote into a card."""
+
+    base_model: str = ""
+    notes: str = ""
+
+
+def stated_in_card(folder: Path) -> CardText:
+    """What the card of a saved bundle says beyond its config; empty where there is none."""
+    path = folder / "README.md"
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    base = re.search(r"^base_model: (.+)$", text, re.MULTILINE)
+    notes = text.partition(_BEFORE_NOTES)[2].partition(_AFTER_NOTES)[0].strip()
+    return CardText(base[1] if base else "", "" if notes == _NO_NOTES else notes)

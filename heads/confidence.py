@@ -19,6 +19,9 @@ from .config import HeadConfig
 from .errors import HeadConfigError
 
 _LEAST = 1e-6
+_LEAST_SPREAD = 1e-3
+"""Features that vary less were the same for all samples, and keep their scale."""
+
 _FARTHEST = 5.0
 """Features farther from usual than so many standard deviations count as this far."""
 
@@ -60,6 +63,8 @@ class SlotFeatures(NamedTuple):
     """How much the words before its place speak of the argument."""
     is_shared: float
     """1 where another value of the call was read from the same place."""
+    item: float
+    """Its place in the list it is an item of, from 1; 0 outside lists."""
     is_repeated: float
     """1 where an earlier call of the turn has the same value in the same slot."""
     num_rivals: float
@@ -74,6 +79,8 @@ class SlotFeatures(NamedTuple):
     """Of the value."""
     num_words: float
     """Of the latest user message."""
+    is_denoised: float
+    """1 where heads filled it and the backbone did not verify every token."""
 
 
 class CallFeatures(NamedTuple):
@@ -109,6 +116,8 @@ class CallFeatures(NamedTuple):
     """Of its values, those read from a place that another value was read from."""
     num_words: float
     """Of the latest user message."""
+    is_denoised: float
+    """1 where heads filled it and the backbone did not verify every token."""
 
 
 class _Judge(nn.Module):
@@ -130,7 +139,8 @@ class _Judge(nn.Module):
     def begin_on(self, features: Tensor) -> None:
         """Take the usual size and spread of every feature from data."""
         self.mean.copy_(features.mean(0))
-        self.scale.copy_(features.std(0).clamp(min=1e-3))
+        spread = features.std(0, correction=0)
+        self.scale.copy_(spread.where(spread > _LEAST_SPREAD, 1.0))
 
     def forward(self, features: Tensor, beside: Tensor | None = None) -> Tensor:
         scaled = ((features - self.mean) / self.scale).clamp(-_FARTHEST, _FARTHEST)
@@ -194,6 +204,7 @@ _LOGARITHMIC = frozenset(
         "num_rivals",
         "num_unread",
         "num_earlier",
+        "item",
     }
 )
 

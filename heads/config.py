@@ -227,6 +227,11 @@ class HeadConfig(Frozen):
             raise ValueError("slot_kinds: names are missing or occur twice")
         return self
 
+    @property
+    def reads_states(self) -> bool:
+        """Whether any head reads the backbone's states, so that it must keep them; confidence does not."""
+        return any(part is not None for part in (self.diffusion, self.span, self.probes))
+
     def kind_of(self, name: str) -> int:
         """The number of a slot kind; 0 for one these heads did not learn."""
         return self.slot_kinds.index(name) if name in self.slot_kinds else 0

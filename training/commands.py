@@ -12,14 +12,16 @@ from agent_runtime.config import values_from_pairs
 from agent_runtime.runtime import embedded_model_folder
 
 from .data.cli import add_data_command
-from .display import EvaluationDisplay, TrainingDisplay, say
+from .display import CalibrationDisplay, EvaluationDisplay, TrainingDisplay, say
 from .evaluate import evaluate, read_cases
 from .export import export_model
 from .free_decoding import evaluate_freely
 from .recipe import BackboneRecipe, Preset, TokenizerRecipe, read_recipe
 from .recipes import backbone_preset, decayed_from, tokenizer_preset, train_backbone, train_tokenizer_recipe
+from .recipes.calibrate import CalibrateRecipe, calibrate
 from .recipes.embedded import train_embedded
 from .recipes.tokenizer import conversation_length
+from .reliability import reliability_tables
 from .report import evaluation_tables, require_plots, write_evaluation_report, write_training_report
 from .tracking import tracker
 
@@ -35,6 +37,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_tokenizer(commands)
     _add_backbone(commands)
     _add_evaluate(commands)
+    _add_calibrate(commands)
     _add_export(commands)
     _add_report(commands)
     _add_embedded(commands)
@@ -146,6 +149,43 @@ def _run_evaluate(parsed: argparse.Namespace) -> None:
     say(evaluation_tables(outcomes))
     if parsed.output:
         write_evaluation_report(parsed.output, outcomes, model=parsed.model or "embedded", sources=sources)
+
+
+def _add_calibrate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("calibrate", help="fit the confidence of calls and values, and measure it")
+    parser.add_argument("--model", help="model folder or Hub id (default: the embedded model)")
+    parser.add_argument(
+        "--heads",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="head bundle that gets the confidence head; made if there is none",
+    )
+    parser.add_argument("--recipe", type=Path, metavar="FILE", help="YAML file with keys to change")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change one key, for instance data.num_fit=500",
+    )
+    parser.add_argument("--output", type=Path, help="folder for the report (default: that of the heads)")
+    parser.epilog = "keys: " + ", ".join(_keys(CalibrateRecipe))
+    parser.set_defaults(run=_run_calibrate)
+
+
+def _run_calibrate(parsed: argparse.Namespace) -> None:
+    recipe = read_recipe(CalibrateRecipe(), file=parsed.recipe, changes=tuple(parsed.set))
+    with CalibrationDisplay(recipe.data.num_fit + recipe.data.num_test) as display:
+        found = calibrate(
+            parsed.model or embedded_model_folder(),
+            parsed.heads,
+            recipe,
+            report=parsed.output,
+            on_turn=display.on_turn,
+        )
+    say(reliability_tables(found.reliability))
+    say(f"confidence saved in {parsed.heads}, report in {found.report}")
 
 
 def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

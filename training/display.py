@@ -22,6 +22,7 @@ from rich.text import Text
 
 from agent_runtime.evaluation import Share
 
+from .calibrate import JudgedTurn
 from .recipe import BackboneRecipe
 from .scores import Outcome
 
@@ -139,6 +140,38 @@ class EvaluationDisplay:
         """Show one more outcome."""
         self._exact.add(outcome.is_exact)
         self._progress.update(self._task, advance=1, description=f"right {self._exact.value:.1%}")
+
+
+class CalibrationDisplay:
+    """Counts conversations and the calls in them while a calibration asks."""
+
+    def __init__(self, total: int, *, console: Console | None = None) -> None:
+        self._calls = Share()
+        self._progress = Progress(
+            TextColumn("conversations"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+            console=console or Console(stderr=True),
+        )
+        self._task = self._progress.add_task("", total=total)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def on_turn(self, turn: JudgedTurn) -> None:
+        """Show one more."""
+        for call in turn.calls:
+            self._calls.add(call.is_right)
+        description = f"{self._calls.total} calls, {self._calls.value:.1%} right"
+        self._progress.update(self._task, advance=1, description=description)
 
 
 def _sparkline(values: list[float]) -> str:

@@ -237,9 +237,13 @@ def length_loss(scores: Tensor, num_tokens: Tensor) -> Tensor:
     return functional.cross_entropy(scores.float(), num_tokens.clamp(max=scores.shape[-1] - 1))
 
 
-def confidence_loss(log_odds: Tensor, is_right: Tensor) -> Tensor:
-    """Whether values are right, (rows,) each. Its minimum is the true probability, so it calibrates too."""
-    return functional.binary_cross_entropy_with_logits(log_odds.float(), is_right.float())
+def confidence_loss(log_odds: Tensor, is_right: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Whether values are right, (rows,) each. Its minimum is the true probability, so it calibrates too.
+
+    With `weight`, (rows,), some count less than others.
+    """
+    losses = functional.binary_cross_entropy_with_logits(log_odds.float(), is_right.float(), reduction="none")
+    return losses.mean() if weight is None else (losses * weight).sum() / weight.sum()
 
 
 def _check_spans(is_copyable: Tensor, labels: SpanLabels, at_last: Tensor, has_span: Tensor) -> None:

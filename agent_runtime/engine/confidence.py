@@ -18,7 +18,15 @@ from typing import Any, Protocol
 
 import torch
 
-from heads import Calibration, CallFeatures, ConfidenceHead, SlotFeatures, call_tensor, slot_tensor
+from heads import (
+    Calibration,
+    CallFeatures,
+    ConfidenceHead,
+    HeadBundle,
+    SlotFeatures,
+    call_tensor,
+    slot_tensor,
+)
 
 from ..evidence import numbers_in, places_of, support_of
 from ..messages import EvidenceSpan, Message, ToolCall
@@ -43,6 +51,7 @@ class CallContext:
         earlier: calls of the same turn.
         num_tools: tools that could have been called.
         call_probability: that there is a call at all.
+        is_denoised: whether heads filled it, and the backbone did not verify every token.
     """
 
     messages: Sequence[Message]
@@ -50,6 +59,7 @@ class CallContext:
     earlier: Sequence[ToolCall] = ()
     num_tools: int = 1
     call_probability: float = 1.0
+    is_denoised: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +115,13 @@ class LearnedConfidence:
         return CallConfidence(call=float(self._calibration.call.probability(odds)[0]), slots=slots)
 
 
+def confidence_of(bundle: HeadBundle | None) -> ReadsConfidence:
+    """What a bundle says of calls, where it has a head for it."""
+    if bundle is None or bundle.confidence is None:
+        return PlainConfidence()
+    return LearnedConfidence(bundle.confidence, bundle.calibration)
+
+
 class KnownCall:
     """A filled call in its conversation, as the features that a confidence head reads."""
 
@@ -155,6 +172,7 @@ class KnownCall:
             share_found=len(found) / len(free) if free else 1.0,
             share_shared=1.0 - len(set(found)) / len(found) if found else 0.0,
             num_words=self._num_words,
+            is_denoised=context.is_denoised,
         )
 
     def _features_of(self, path: str, slot: FilledSlot) -> SlotFeatures:
@@ -182,6 +200,7 @@ class KnownCall:
             is_cut=span is not None and isinstance(slot.value, str) and _is_cut(text, span),
             support=0.0 if span is None else support_of(span, text, path, description),
             is_shared=span is not None and self._readers[span] > 1,
+            item=_item(path),
             is_repeated=self._is_repeated(path, slot.value),
             num_rivals=self._num_rivals(slot),
             name_log_probability=_sum(self._call.name_decisions),
@@ -189,6 +208,7 @@ class KnownCall:
             num_tools=context.num_tools,
             num_characters=len(str(slot.value)),
             num_words=self._num_words,
+            is_denoised=context.is_denoised,
         )
 
     @cached_property
@@ -246,6 +266,11 @@ def _sum(decisions: Sequence[Decision]) -> float:
 
 def _lowest_margin(decisions: Sequence[Decision]) -> float:
     return min((decision.margin for decision in decisions), default=_SUREST)
+
+
+def _item(path: str) -> int:
+    """The place of the innermost list item in its list, from 1; 0 outside lists."""
+    return next((int(part) + 1 for part in reversed(path.split(".")) if part.isdigit()), 0)
 
 
 def _is_cut(text: str, span: EvidenceSpan) -> bool:
