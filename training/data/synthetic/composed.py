@@ -297,8 +297,8 @@ def composed_action(draw: Draw, *, domain: str | None = None, thing: str | None 
     used: set[str] = set()
     counts: tuple[int, ...] = (1, 2, 2, 2, 3, 3, 3, 4, 4, 5, 6)
     roll = draw.random()
-    if roll < 0.34:
-        rules += _family(draw) if roll < 0.22 else _cluster(draw)
+    if roll < 0.5:
+        rules += _family(draw) if roll < 0.34 else _cluster(draw)
         used.update(rule.names[0] for rule in rules)
         counts = (0, 0, 0, 1, 1, 2)
     for _ in range(draw.pick(counts)):

@@ -12,11 +12,16 @@ from .number_kinds import read_range
 from .numbers import draw_decimal
 
 
-def _join_items(pieces: list[list[Piece]], last: str) -> list[Piece]:
+def _is_short(value: Any) -> bool:
+    """Whether digits may stand right behind its comma: "3,4", but "3,400" is one number."""
+    return isinstance(value, int) and abs(value) < 100
+
+
+def _join_items(pieces: list[list[Piece]], last: str, between: str = ", ") -> list[Piece]:
     joined: list[Piece] = []
     for number, item in enumerate(pieces):
         if number:
-            joined.append(last if number == len(pieces) - 1 else ", ")
+            joined.append(last if number == len(pieces) - 1 else between)
         joined.extend(item)
     return joined
 
@@ -56,8 +61,14 @@ def list_kind(item: Kind, low: int, high: int, *, is_bracketed: bool = False) ->
             said = [[sign, *pieces, sign] for pieces in said]
             if draw.chance(0.3):
                 return values, ["[", *_join_items(said, ", "), "]"]
-        if is_bracketed or item.schema["type"] in ("integer", "number") and draw.chance(0.45):
-            return values, ["[", *_join_items(said, ", "), "]"]
+        is_number = item.schema["type"] in ("integer", "number")
+        between = (
+            "," if is_number and draw.chance(0.12) and all(_is_short(value) for value in values) else ", "
+        )
+        if is_bracketed or is_number and draw.chance(0.45):
+            return values, ["[", *_join_items(said, between, between), "]"]
+        if between == ",":  # "3,4,5,2"
+            return values, _join_items(said, draw.pick((",", " and ")), between)
         return values, _join_items(
             said, draw.pick((" and ", " and ", ", ", ", and ") if len(values) > 2 else (" and ",))
         )

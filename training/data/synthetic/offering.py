@@ -44,7 +44,7 @@ def draw_action(draw: Draw, split: Split) -> Action:
 def related_action(draw: Draw, split: Split) -> Action:
     """An action whose near misses take the same values: a lookup or a measure."""
     while True:
-        action = lookup_action(draw) if draw.chance(0.6) else measure_action(draw)
+        action = lookup_action(draw) if draw.chance(0.45) else measure_action(draw)
         if is_held_out(action, _DEV_SHARE) == (split == "dev"):
             return action
 

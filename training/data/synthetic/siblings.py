@@ -36,7 +36,7 @@ def sibling_examples(
 ) -> Iterator[Example]:
     """Endlessly many examples over listing `index`; the same for the same arguments.
 
-    Tools of a bare listing take one argument at most: little stands between the choices of a tool.
+    Tools of a bare listing take one argument at most, or a few numbers: little stands between the choices.
     """
     draw = Draw(seed ^ 0x3C6EF372, index, load_pool(pool) if pool else None)
     tools = _bare_listing(draw, split) if is_bare else _listing(draw, split)
@@ -68,13 +68,18 @@ def _listing(draw: Draw, split: Split) -> list[DrawnTool]:
 
 
 def _bare_listing(draw: Draw, split: Split) -> list[DrawnTool]:
-    tools = [draw_tool(draw, draw_action(draw, split))]
+    is_related = draw.chance(0.25)
+    tools = [draw_tool(draw, related_action(draw, split) if is_related else draw_action(draw, split))]
     near_share = draw.pick((0.1, 0.4, 0.7, 1.0))
     for _ in range(draw.between(1, 5)):
         tools += distractors(draw, tools, split, 1, near_share)
     for tool in tools:
         required = [p for p in tool.parameters if p.is_required]
-        tool.parameters = draw.sample(required or tool.parameters, 1) if tool.parameters else []
+        numbers = [p for p in required if p.kind.schema["type"] in ("integer", "number")]
+        if 1 < len(numbers) < 5 and len(numbers) == len(required) and draw.chance(0.7):
+            tool.parameters = numbers  # which of like numbers belongs where is a choice of its own
+        else:
+            tool.parameters = draw.sample(required or tool.parameters, 1) if tool.parameters else []
         for parameter in tool.parameters:
             if not parameter.kind.hint and draw.chance(0.7):
                 parameter.description = ""
