@@ -42,6 +42,21 @@ def plot_loss(file: Path, steps: list[dict[str, Any]], checks: list[dict[str, An
     plt.close(figure)
 
 
+def plot_pointers(file: Path, steps: list[dict[str, Any]], *, until: dict[str, Any]) -> None:
+    """Loss of the attention that is told where to look, over tokens read up to the line `until`."""
+    figure, axes = plt.subplots(figsize=(8, 3), layout="constrained")
+    at = [line["num_real_tokens"] / 1e6 for line in steps]
+    losses = [line["pointer_loss"] for line in steps]
+    axes.plot(at, losses, color=_GREY, linewidth=0.7, alpha=0.6, label="training")
+    axes.plot(at, _smoothed(losses), color=_BLUE, label="training, smoothed")
+    axes.set(xlabel="million tokens read", ylabel="loss of a pointer (nats)", ylim=(0, None))
+    axes.set_xlim(0, until["num_real_tokens"] / 1e6)
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False)
+    figure.savefig(file, dpi=120)
+    plt.close(figure)
+
+
 def plot_speed(file: Path, steps: list[dict[str, Any]]) -> None:
     """Tokens a second over steps."""
     figure, axes = plt.subplots(figsize=(8, 3), layout="constrained")

@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 import torch
-from matplotlib.axes import Axes
 from torch import Tensor
 
 from agent_runtime.evaluation import Share, wilson
 
 from .calibrate import JudgedTurn
 from .confidence_fit import Honesty, Stated, exact_with_threshold, honesty
+from .report import require_plots
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _BLUE, _ORANGE, _GREY = "#2a6f97", "#e07a2f", "#8a8f98"
 _BINS = 10
@@ -143,7 +142,17 @@ def write_reliability_report(folder: Path, reliability: Reliability, *, about: s
 
 
 def plot_reliability(file: Path, reliability: Reliability) -> None:
-    """Stated probability against the share that is right, and how often it is stated; values beside calls."""
+    """Stated probability against the share that is right, and how often it is stated; values beside calls.
+
+    Raises:
+        ConfigError: matplotlib is not installed.
+    """
+    require_plots()
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
     plain, learned = reliability.plain, reliability.learned
     figure, axes = plt.subplots(
         2, 2, figsize=(9, 5.6), layout="constrained", sharex=True, height_ratios=(3, 1)

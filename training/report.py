@@ -26,7 +26,7 @@ def require_plots() -> None:
 
 
 def write_training_report(run: Path) -> Path:
-    """`report.md`, `loss.png` and `speed.png` in the folder of a run.
+    """`report.md` and its plots (`loss.png`, `speed.png`, `pointers.png`) in the folder of a run.
 
     Raises:
         ConfigError: the folder is not one of a run that has logged steps, or matplotlib is not installed.
@@ -46,8 +46,11 @@ def write_training_report(run: Path) -> Path:
     checks = _unrepeated(line for line in lines if "validation_loss" in line)
     plots.plot_loss(run / "loss.png", steps, checks)
     plots.plot_speed(run / "speed.png", steps)
+    pointed = [line for line in steps if line.get("pointer_loss")]
+    if pointed:
+        plots.plot_pointers(run / "pointers.png", pointed, until=steps[-1])
     report = run / "report.md"
-    report.write_text(_training_text(recipe, steps, checks), encoding="utf-8")
+    report.write_text(_training_text(recipe, steps, checks, pointed), encoding="utf-8")
     return report
 
 
@@ -56,7 +59,12 @@ def _unrepeated(lines: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return [line for _, line in sorted({line["step"]: line for line in lines}.items())]
 
 
-def _training_text(recipe: BackboneRecipe, steps: list[dict[str, Any]], checks: list[dict[str, Any]]) -> str:
+def _training_text(
+    recipe: BackboneRecipe,
+    steps: list[dict[str, Any]],
+    checks: list[dict[str, Any]],
+    pointed: list[dict[str, Any]],
+) -> str:
     last = steps[-1]
     seconds = max(last["seconds"], 1e-9)
     rows = [
@@ -72,13 +80,17 @@ def _training_text(recipe: BackboneRecipe, steps: list[dict[str, Any]], checks: 
         rows.append(
             ("held-out share of reply tokens right, last", f"{checks[-1]['validation_accuracy']:.1%}")
         )
+    pictures = ["![loss of reply tokens](loss.png)", "![tokens a second](speed.png)"]
+    if pointed:
+        rows.append(("last loss of a pointer", f"{_mean(pointed[-20:], 'pointer_loss'):.4f}"))
+        pictures.insert(1, "![loss of pointers](pointers.png)")
     table = "\n".join(f"| {label} | {value} |" for label, value in rows)
     settings = json.dumps(recipe.model_dump(), indent=2)
     return (
         f"# Training run {recipe.name}\n\n| | |\n|---|---|\n{table}\n\n"
         "Held-out conversations use actions that training never draws.\n\n"
-        "![loss of reply tokens](loss.png)\n\n![tokens a second](speed.png)\n\n"
-        f"## Recipe\n\n```json\n{settings}\n```\n"
+        + "\n\n".join(pictures)
+        + f"\n\n## Recipe\n\n```json\n{settings}\n```\n"
     )
 
 

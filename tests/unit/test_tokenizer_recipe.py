@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from agent_runtime.prompt import PromptFormat, check_tokenizer, text_encoder
+from agent_runtime.runtime import embedded_model_folder
 from agent_runtime.scaffold.canonical import CALL_CLOSE, CALL_OPEN, call_pieces
 from training.data import synthetic_examples
 from training.recipe import TokenizerRecipe
 from training.recipes import train_tokenizer_recipe
-from training.tokenizer import SPECIAL_TOKENS, load_tokenizer
+from training.tokenizer import SPECIAL_TOKENS, load_tokenizer, train_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +113,14 @@ def test_borders_of_slots_are_borders_of_tokens(
     pieces = [piece for piece in call_pieces("f", arguments) if piece.kind != "control"]
     joined = [token for piece in pieces for token in encoder.encode_text(piece.text).ids]
     assert joined == call_text_ids(tokenizer, "f", arguments), json.dumps(arguments)
+
+
+def test_shipped_tokenizer_cuts_text_as_training_does() -> None:
+    shipped = json.loads((embedded_model_folder() / "tokenizer.json").read_text(encoding="utf-8"))
+    fresh = json.loads(train_tokenizer(["a b"], vocab_size=300).backend_tokenizer.to_str())
+
+    for part in ("added_tokens", "normalizer", "pre_tokenizer", "decoder"):
+        assert shipped[part] == fresh[part]
 
 
 def test_folder_loads_with_auto_tokenizer_and_its_template_opens_a_conversation(folder: Path) -> None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
 from training.__main__ import main
+from training.recipe import METRICS_FILE, RECIPE_FILE, read_recipe
+from training.recipes import backbone_preset
+
+ROOT = Path(__file__).parents[2]
 
 PACKAGES = ("matplotlib", "zstandard", "accelerate")
 SMALL_RUN = ("--preset", "smoke", "--set", "schedule.total_steps=1")
@@ -98,6 +103,28 @@ def test_missing_tokenizer_is_named(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_change_that_is_no_yaml_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["backbone", "--set", 'trackers=["tensorboard]']) == 2
     assert "is no YAML value" in capsys.readouterr().err
+
+
+def test_recipe_of_the_embedded_model_can_be_read() -> None:
+    made = read_recipe(backbone_preset("cpu"), file=ROOT / "training/recipes/embedded.yaml")
+
+    assert (ROOT / made.tokenizer / "tokenizer.json").is_file()
+
+
+def test_report_shows_pointers_where_attention_was_told(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    (tmp_path / RECIPE_FILE).write_text(backbone_preset("smoke").model_dump_json())
+    line = {"loss": 1.0, "accuracy": 0.5, "tokens_per_second": 1.0, "seconds": 1.0}
+    steps = [{**line, "step": n, "num_real_tokens": n, "pointer_loss": n - 1} for n in (1, 2)]
+    (tmp_path / METRICS_FILE).write_text("".join(json.dumps(step) + "\n" for step in steps))
+
+    assert main(["report", str(tmp_path)]) == 0
+
+    text = (tmp_path / "report.md").read_text()
+    assert "last loss of a pointer | 1.0000" in text
+    shown = re.findall(r"\]\((\w+\.png)\)", text)
+    assert shown == ["loss.png", "pointers.png", "speed.png"]
+    assert all((tmp_path / name).is_file() for name in shown)
 
 
 def test_folder_without_a_run_has_no_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

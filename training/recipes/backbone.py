@@ -11,9 +11,9 @@ from agent_runtime.errors import ConfigError
 
 from ..checkpoint import find_checkpoint, load_checkpoint
 from ..recipe import ArchitectureRecipe, BackboneRecipe, BatchRecipe, DataRecipe, Preset, ScheduleRecipe
+from ..run import Watcher
 from ..source import ConversationSource
 from ..tokenizer import load_tokenizer
-from ..run import Watcher
 from ..trainer import Trainer, new_model
 
 
@@ -41,6 +41,7 @@ def backbone_preset(preset: Preset) -> BackboneRecipe:
                 architecture=ArchitectureRecipe(
                     hidden_size=384, num_layers=10, num_heads=6, intermediate_size=1024
                 ),
+                data=DataRecipe(processes=12),
                 batch=BatchRecipe(tokens=73_728),
                 schedule=ScheduleRecipe(total_steps=14_000, warmup_steps=200),
                 device="cuda",
