@@ -32,6 +32,8 @@ def talk_single(draw: Draw, talk: Conversation, tool: DrawnTool) -> None:
 def parallel(draw: Draw, split: Split) -> tuple[list[DrawnTool], Conversation]:
     """Several calls of one tool."""
     tool = draw_tool(draw, draw_action(draw, split))
+    while not tool.parameters:  # nothing could differ between its calls
+        tool = draw_tool(draw, draw_action(draw, split))
     talk = Conversation(draw)
     talk_parallel(draw, talk, tool)
     return offer(draw, [tool], split, num_distractors(draw)), talk

@@ -90,8 +90,8 @@ def _conversation(draw: Draw, tools: list[DrawnTool], split: Split, system: str)
     talk = Conversation(draw, system=system)
     tool = draw.pick(tools)
     match _kind(draw):
-        case "parallel":
-            lessons.talk_parallel(draw, talk, tool)
+        case "parallel" if any(each.parameters for each in tools):
+            lessons.talk_parallel(draw, talk, draw.pick([each for each in tools if each.parameters]))
             return "parallel", talk
         case "several" if len(tools) > 1:
             about_the_same = sharing.sharing_tools(draw, tools) if draw.chance(0.5) else []
