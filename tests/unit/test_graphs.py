@@ -7,6 +7,7 @@ import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,11 +18,13 @@ from torch import Tensor
 from torch._dynamo.testing import CompileCounter
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
 
 from agent_runtime.engine.backbone import Backbone
 from agent_runtime.engine.chunks import Chunk
 from agent_runtime.engine.engine import Engine, StartProgram
 from agent_runtime.engine.forward import LeanForward
+from agent_runtime.engine.forward_cost import forward_cost
 from agent_runtime.engine.graph_setup import GraphOrder, keeps_bits
 from agent_runtime.engine.graphs import BucketPlan, GraphedForward, PlainRecorder
 from agent_runtime.engine.key_values import KeyValueSlab
@@ -29,7 +32,7 @@ from agent_runtime.engine.linear import PlainLinear
 from agent_runtime.engine.parts import Layer, Parts
 from agent_runtime.engine.scheduler import SchedulerLimits, run_alone
 from agent_runtime.engine.slab_pool import SlabPool
-from agent_runtime.engine.static_forward import StaticForward, finish, project
+from agent_runtime.engine.static_forward import Bucket, StaticForward, finish, project
 from tests.forward_programs import greedy, wander
 from tests.tiny_model import make_tiny_model
 from tests.unit.tape_recorder import TapeRecorder
@@ -200,6 +203,23 @@ def test_forward_never_waits_for_the_device_or_copies_from_the_host(forward: Lea
     assert static.logits.shape == (NUM_ROWS, 512)
     assert seen.num_operations > 100
     assert not seen.names & {"aten._local_scalar_dense", "aten.nonzero", "aten.item", "aten.masked_select"}
+
+
+def test_counted_operations_are_those_that_torch_counts(forward: LeanForward) -> None:
+    static = meta_static(forward)
+    config = SimpleNamespace(
+        hidden_size=64,
+        intermediate_size=176,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        vocab_size=512,
+    )
+
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        static(Bucket(1, NUM_ROWS, 256))
+
+    assert counter.get_total_flops() == forward_cost(config, rows=NUM_ROWS, context=256).operations
 
 
 class _OnlyOn(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's, as below
