@@ -16,11 +16,14 @@ from jsonschema import Draft202012Validator
 
 from tests.shared_data import shared
 from training.data import Example, leaves, synthetic_example, synthetic_examples
-from training.data.synthetic import lessons, requests, sharing
+from training.data.synthetic import lessons, repeated, requests, sharing
+from training.data.synthetic.callings import called
+from training.data.synthetic.city_kinds import city_kind
 from training.data.synthetic.conversation import Conversation
 from training.data.synthetic.draw import Draw
 from training.data.synthetic.families import families_of
 from training.data.synthetic.grammar import Action, ParameterRule, actions, senses
+from training.data.synthetic.kinds import Copy
 from training.data.synthetic.lookups import lookup_action, sibling_lookups
 from training.data.synthetic.measures import measure_action, sibling_measures
 from training.data.synthetic.number_kinds import percent_kind
@@ -442,3 +445,53 @@ def test_the_values_of_every_call_stand_in_the_request(kind: str) -> None:
                 span = example.evidence[len(example.messages) - 1, number, path]
                 if isinstance(value, int) and not isinstance(value, bool) and span is not None:
                     assert str(value) in said
+
+
+@settings(max_examples=80, deadline=None)
+@given(seed=st.integers(0, 2**20))
+def test_a_noun_beside_a_value_is_no_part_of_it(seed: int) -> None:
+    pieces = called(Draw(seed, 0), "movies", [Copy("0:movie", "Green Harbor")])
+    text = "".join(piece if isinstance(piece, str) else piece.text for piece in pieces)
+
+    assert [piece.text for piece in pieces if isinstance(piece, Copy)] == ["Green Harbor"]
+    assert "Green Harbor" in text
+    assert text == text.strip()
+
+
+def test_a_city_is_written_as_its_description_wants_it() -> None:
+    completed = 0
+    for number in range(600):
+        draw = Draw(13, number)
+        kind = city_kind(draw, "")
+        value, pieces = kind.sample(draw)
+        if not kind.hint:
+            assert pieces == [Copy("", value)]
+        else:
+            assert ", " in value
+            completed += not isinstance(pieces[0], Copy)
+
+    assert completed > 60
+
+
+def test_whole_requests_in_one_message_keep_the_values_of_each() -> None:
+    rules = (ParameterRule(("speed",), "int", "1000001/9999999", True, None, ()),)
+    action = Action("t", "do", ("weigh",), "the crate", rules)
+    for number in range(150):
+        draw = Draw(14, number)
+        tool = draw_tool(draw, action)
+        givens = [requests.choose_values(draw, tool) for _ in range(draw.between(2, 4))]
+        said = [
+            requests.say_request(draw, tool, values, call, is_alone=False)
+            for call, values in enumerate(givens)
+        ]
+        text, spans = requests.write(repeated.join_requests(draw, said))
+        for path, (start, end) in spans.items():
+            call, _, name = path.partition(":")
+            assert text[start:end] == str(givens[int(call)][name][0])
+
+
+def test_small_talk_beside_tools_is_answered_in_words(sample: list[Example]) -> None:
+    chats = [example for example in sample if example.kind == "chat"]
+
+    assert len({example.messages[-2]["content"] for example in chats}) > 20
+    assert not any(calls_of(example) for example in chats)
