@@ -42,7 +42,8 @@ if TYPE_CHECKING:
         open_share,
         score_tokens,
     )
-    from .errors import BundleMismatch, HeadBundleError, HeadConfigError, HeadsError
+    from .errors import BundleMismatch, FolderNotFound, HeadBundleError, HeadConfigError, HeadsError
+    from .hub import find_folder
     from .inputs import (
         BackboneEnds,
         MessageInputs,
@@ -106,7 +107,8 @@ _HOMES = {
         "open_share",
         "score_tokens",
     ),
-    "errors": ("BundleMismatch", "HeadBundleError", "HeadConfigError", "HeadsError"),
+    "errors": ("BundleMismatch", "FolderNotFound", "HeadBundleError", "HeadConfigError", "HeadsError"),
+    "hub": ("find_folder",),
     "inputs": (
         "BackboneEnds",
         "MessageInputs",
@@ -153,6 +155,7 @@ __all__ = [
     "DiffusionConfig",
     "DiffusionHead",
     "DraftReading",
+    "FolderNotFound",
     "HeadBundle",
     "HeadBundleError",
     "HeadConfig",
@@ -182,6 +185,7 @@ __all__ = [
     "draw_masked",
     "draw_times",
     "expected_calibration_error",
+    "find_folder",
     "fit_temperature",
     "importance_time",
     "log_odds",

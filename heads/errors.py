@@ -1,6 +1,7 @@
 """Every error this package raises.
 
     HeadsError
+    ├── FolderNotFound     neither here nor on the Hub
     ├── HeadConfigError    a head config that cannot be used
     └── HeadBundleError    heads missing, damaged, half-written, or made for another backbone
         └── BundleMismatch     says which facts differ
@@ -16,6 +17,10 @@ from collections.abc import Mapping
 
 class HeadsError(Exception):
     """Base of every error raised by this package."""
+
+
+class FolderNotFound(HeadsError):
+    """A folder that is neither here nor on the Hub. The message says why and what to do, not which."""
 
 
 class HeadConfigError(HeadsError):

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import re
 from pathlib import Path
 from typing import Any
+
+from heads import FolderNotFound, find_folder
 
 from ..errors import ConfigError
 from .weights import weight_files
@@ -19,7 +19,7 @@ _ARCHITECTURE = "SmolLM3ForCausalLM"
 _MODEL_TYPE = "smollm3"
 _NEEDED_TOKENS = ("<|im_start|>", "<|im_end|>")
 _FETCHED = ("*.json", "*.safetensors", "*.jinja", "tokenizer*")
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_EXAMPLE = "HuggingFaceTB/SmolLM3-3B"
 # A fingerprint reads this much of each weight file: enough to tell any two trainings apart, at any size.
 _SAMPLES_PER_FILE = 64
 _SAMPLE_BYTES = 4096
@@ -33,17 +33,12 @@ def find_model_folder(
     Raises:
         ConfigError: there is no such folder, or the Hub cannot give it.
     """
-    folder = Path(model).expanduser()
-    if folder.is_dir():
-        return folder
-    if folder.exists():
-        raise ConfigError(f"{what} {str(model)!r} is a file: give the folder it stands in")
-    if isinstance(model, Path) or not _HUB_ID.fullmatch(model):
-        raise ConfigError(
-            f"{what} folder {str(model)!r} does not exist: give an existing folder, or a Hub id like "
-            "'HuggingFaceTB/SmolLM3-3B'"
+    try:
+        return find_folder(
+            model, files=_FETCHED, example=_EXAMPLE, revision=revision, local_files_only=local_files_only
         )
-    return _fetch(model, revision=revision, local_files_only=local_files_only, what=what)
+    except FolderNotFound as error:
+        raise ConfigError(f"{what} {str(model)!r} {error}") from error
 
 
 def read_config(folder: Path, *, trust_remote_code: bool = False) -> Any:
@@ -128,38 +123,3 @@ def _feed_samples(digest: Any, path: Path) -> None:
         for sample in range(_SAMPLES_PER_FILE):
             file.seek(start + (size - start) * sample // _SAMPLES_PER_FILE)
             digest.update(file.read(_SAMPLE_BYTES))
-
-
-def _fetch(model: str, *, revision: str | None, local_files_only: bool, what: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
-
-    is_local_only = local_files_only or os.environ.get("HF_HUB_OFFLINE", "").lower() in (
-        "1",
-        "true",
-        "yes",
-        "on",
-    )
-    try:
-        return Path(
-            snapshot_download(
-                model, revision=revision, local_files_only=is_local_only, allow_patterns=list(_FETCHED)
-            )
-        )
-    except LocalEntryNotFoundError as error:
-        reason = (
-            "only local files are allowed and it was not fetched before"
-            if is_local_only
-            else "the Hub cannot be reached and it was not fetched before"
-        )
-        raise ConfigError(
-            f"{what} {model!r} is neither a folder here nor in the Hub's cache: {reason}; fetch it once with "
-            f"`hf download {model}`, or give a folder"
-        ) from error
-    except (RepositoryNotFoundError, HFValidationError) as error:
-        raise ConfigError(
-            f"{what} {model!r} is neither a folder here nor a repository on the Hub that you may read: check "
-            "the name, or log in with `hf auth login`"
-        ) from error
-    except OSError as error:  # every other answer of the Hub, and the network itself
-        raise ConfigError(f"{what} {model!r} cannot be fetched from the Hub: {error}") from error
