@@ -176,6 +176,7 @@ def _add_calibrate(commands: argparse._SubParsersAction[argparse.ArgumentParser]
 
 def _run_calibrate(parsed: argparse.Namespace) -> None:
     require_plots()
+    require_plots()
     recipe = read_recipe(CalibrateRecipe(), file=parsed.recipe, changes=tuple(parsed.set))
     with CalibrationDisplay(recipe.data.num_fit + recipe.data.num_test) as display:
         found = calibrate(
