@@ -65,6 +65,8 @@ class SlotFeatures(NamedTuple):
     """1 where another value of the call was read from the same place."""
     item: float
     """Its place in the list it is an item of, from 1; 0 outside lists."""
+    num_twins: float
+    """Other items of its list with the same value."""
     is_repeated: float
     """1 where an earlier call of the turn has the same value in the same slot."""
     num_rivals: float
@@ -136,10 +138,12 @@ class _Judge(nn.Module):
         nn.init.zeros_(self.output.bias)
 
     @torch.no_grad()
-    def begin_on(self, features: Tensor) -> None:
-        """Take the usual size and spread of every feature from data."""
-        self.mean.copy_(features.mean(0))
-        spread = features.std(0, correction=0)
+    def begin_on(self, features: Tensor, weight: Tensor | None = None) -> None:
+        """Take the usual size and spread of every feature from data, of which some may count less."""
+        shares = torch.ones(len(features)) if weight is None else weight
+        shares = (shares / shares.sum())[:, None]
+        self.mean.copy_((features * shares).sum(0))
+        spread = ((features - self.mean).square() * shares).sum(0).sqrt()
         self.scale.copy_(spread.where(spread > _LEAST_SPREAD, 1.0))
 
     def forward(self, features: Tensor, beside: Tensor | None = None) -> Tensor:
@@ -205,6 +209,7 @@ _LOGARITHMIC = frozenset(
         "num_unread",
         "num_earlier",
         "item",
+        "num_twins",
     }
 )
 

@@ -134,8 +134,9 @@ class DiffusionHead(nn.Module):
     def read_prompt(self, prompt: PromptInputs, ends: BackboneEnds) -> PromptMemory:
         """What attention needs of the prompts.
 
-        Each token also carries its successor, so that continuing a copy takes one step of attention; the last,
-        whose successor is not known, is left out. Computed row by row, so a cached prefix's part may be kept.
+        Each token also carries its successor, so that continuing a copy takes one step of attention; the
+        last, whose successor is not known, is left out. Computed row by row, so a cached prefix's part may be
+        kept.
         """
         dtype = self.delta_out.weight.dtype
         following = functional.pad(prompt.token_ids[:, 1:], (0, 1))

@@ -92,7 +92,7 @@ class SelfAttention(nn.Module):
         groups, rows, width = x.shape
         heads = self.query_key_value(x).view(groups, rows, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
         query, key, value = _rotate(heads[0], turn), _rotate(heads[1], turn), heads[2]
-        read = functional.scaled_dot_product_attention(query, key, value, attn_mask=may_read[:, None])
+        read = _attend(query, key, value, may_read[:, None])
         mixed: Tensor = self.output(read.transpose(1, 2).reshape(groups, rows, width))
         return mixed
 
@@ -131,7 +131,7 @@ class MemoryAttention(nn.Module):
         key, value = remembered
         query = self.query(x).view(batch, rows, self.num_heads, -1).transpose(1, 2)
         allowed = functional.pad(may_read.view(batch, -1, may_read.shape[-1]), (1, 0), value=True)[:, None]
-        read = functional.scaled_dot_product_attention(query, key, value, attn_mask=allowed)
+        read = _attend(query, key, value, allowed)
         mixed: Tensor = self.output(read.transpose(1, 2).reshape(batch, rows, width))
         return mixed
 
@@ -184,6 +184,14 @@ class Block(nn.Module):
             x = x + self.dropout(self.memory_attention(self.memory_norm(x), remembered, is_there))
         mixed: Tensor = x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
         return mixed
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, may_read: Tensor) -> Tensor:
+    """Attention (batch, heads, rows, size); on a CPU plain kernels, in a third of the fused one's time."""
+    if query.device.type != "cpu":
+        return functional.scaled_dot_product_attention(query, key, value, attn_mask=may_read)
+    scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
+    return scores.masked_fill(~may_read, float("-inf")).softmax(-1) @ value
 
 
 def rotation(places: Tensor, head_size: int) -> tuple[Tensor, Tensor]:

@@ -26,39 +26,43 @@ class Optimizer:
 
     def __init__(self, model: nn.Module, recipe: OptimizerRecipe) -> None:
         matrices = [
-            p for name, p in model.named_parameters() if p.ndim == 2 and len(p) > 1 and "embed" not in name
+            p
+            for name, p in model.named_parameters()
+            if p.ndim == 2 and len(p) > 1 and "embed" not in name and recipe.matrices == "muon"
         ]
         chosen = {id(p) for p in matrices}
         others = [p for p in model.parameters() if id(p) not in chosen]
         self._recipe = recipe
         self._parameters = [*matrices, *others]
         self._optimizers: dict[str, torch.optim.Optimizer] = {
-            "muon": torch.optim.Muon(
-                matrices,
-                lr=recipe.muon_lr,
-                weight_decay=recipe.weight_decay,
-                momentum=recipe.momentum,
-                adjust_lr_fn="match_rms_adamw",
-            ),
             "adamw": torch.optim.AdamW(
                 [
                     {"params": [p for p in others if p.ndim == 2], "weight_decay": recipe.weight_decay},
-                    {"params": [p for p in others if p.ndim < 2], "weight_decay": 0.0},
+                    {"params": [p for p in others if p.ndim != 2], "weight_decay": 0.0},
                 ],
                 lr=recipe.adamw_lr,
                 betas=(0.9, 0.95),
                 fused=True,
             ),
         }
+        if matrices:
+            self._optimizers["muon"] = torch.optim.Muon(
+                matrices,
+                lr=recipe.muon_lr,
+                weight_decay=recipe.weight_decay,
+                momentum=recipe.momentum,
+                adjust_lr_fn="match_rms_adamw",
+            )
 
     def step(self, share: float) -> float:
         """One step at `share` of the full rates; clears the gradients, returns their norm before clipping."""
         norm = float(self._clipped())
-        for name, rate in (("muon", self._recipe.muon_lr), ("adamw", self._recipe.adamw_lr)):
-            for group in self._optimizers[name].param_groups:
-                group["lr"] = rate * share
-            self._optimizers[name].step()
-            self._optimizers[name].zero_grad(set_to_none=True)
+        rates = {"muon": self._recipe.muon_lr, "adamw": self._recipe.adamw_lr}
+        for name, optimizer in self._optimizers.items():
+            for group in optimizer.param_groups:
+                group["lr"] = rates[name] * share
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
         return norm
 
     def state_dict(self) -> dict[str, Any]:

@@ -168,10 +168,14 @@ class BatchRecipe(RecipePart):
 
 
 class OptimizerRecipe(RecipePart):
-    """Muon for hidden matrices, AdamW for embeddings and norms."""
+    """Muon (or AdamW) for hidden matrices, AdamW for embeddings and norms."""
+
+    matrices: Literal["muon", "adamw"] = "muon"
+    """What steps the hidden matrices. Muon learns more from a step, and costs as much as a forward of a few
+    hundred tokens for each million parameters: too much where batches are small."""
 
     muon_lr: float = Field(default=4e-3, gt=0)
-    """Learning rate of the hidden matrices, on AdamW's scale."""
+    """Learning rate of the hidden matrices under Muon, on AdamW's scale."""
 
     adamw_lr: float = Field(default=3e-3, gt=0)
     """Learning rate of embeddings and norms."""

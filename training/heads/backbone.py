@@ -85,8 +85,8 @@ class FrozenBackbone:
         missing = [name for name in (MASK_TOKEN, NULL_TOKEN) if name not in known]
         if missing:
             raise ConfigError(
-                f"model folder {self.folder}: its tokenizer lacks {', '.join(missing)}, which heads use for open "
-                "and unused positions: use the tokenizer the model was trained with"
+                f"model folder {self.folder}: its tokenizer lacks {', '.join(missing)}, which heads use for "
+                "open and unused positions: use the tokenizer the model was trained with"
             )
         sizes = recipe.sizes
         made = config_for(

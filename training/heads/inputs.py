@@ -57,7 +57,6 @@ class HeadTensors:
     is_optional: Tensor
     is_present: Tensor
     kinds: Tensor
-    grid: Tensor
     span_grid: Tensor
     copied_from: Tensor
     where: Tensor
@@ -197,22 +196,37 @@ def masked_drafts(
     )
 
 
-def slot_inputs(batch: HeadTensors, drafts: Drafts, states: Tensor, tables: TokenTables) -> SlotInputs:
-    """The given slots of each row and their drafts."""
-    at = batch.grid.clamp(min=0)
-    is_slot = batch.grid >= 0
+def slot_inputs(
+    batch: HeadTensors,
+    drafts: Drafts,
+    states: Tensor,
+    tables: TokenTables,
+    grid: Tensor,
+    num_positions: int,
+) -> SlotInputs:
+    """Some slots of each row and their drafts.
+
+    Args:
+        batch: of the slots.
+        drafts: of all slots.
+        states: of the backbone.
+        tables: what may follow values.
+        grid: which slots, (rows, slots); -1 is padding.
+        num_positions: of the longest of them.
+    """
+    at = grid.clamp(min=0)
     return SlotInputs(
-        states=states[drafts.states_at[at]],
-        age=drafts.age[at],
-        draft=drafts.tokens[at],
-        is_there=drafts.is_there[at] & is_slot[..., None],
+        states=states[drafts.states_at[at, :num_positions]],
+        age=drafts.age[at, :num_positions],
+        draft=drafts.tokens[at, :num_positions],
+        is_there=drafts.is_there[at, :num_positions] & (grid >= 0)[..., None],
         kinds=batch.kinds[at],
         end_ids=tables.end_ids[batch.is_string[at].long()],
     )
 
 
-def prompt_inputs(batch: HeadTensors, states: Tensor) -> tuple[PromptInputs, Tensor]:
-    """The prompts of each row, and what of them each given slot sees, (rows, slots, length)."""
+def prompt_inputs(batch: HeadTensors, states: Tensor) -> tuple[PromptInputs, Callable[[Tensor], Tensor]]:
+    """The prompts of each row, and what of them slots see: (rows, slots) to (rows, slots, length)."""
     rows, length = batch.tokens.shape
     width = batch.num_prompt
     prompt = PromptInputs(
@@ -220,10 +234,15 @@ def prompt_inputs(batch: HeadTensors, states: Tensor) -> tuple[PromptInputs, Ten
         token_ids=batch.tokens[:, :width],
         is_there=torch.ones((rows, width), dtype=torch.bool, device=states.device),
     )
-    at = batch.grid.clamp(min=0)
     token = torch.arange(width, device=states.device)
-    is_own = (token >= batch.begin[at][..., None]) & (token < batch.visible_to[at][..., None])
-    return prompt, (token < batch.num_shared[:, None, None]) | is_own
+    is_shared = token < batch.num_shared[:, None, None]
+
+    def is_seen_by(grid: Tensor) -> Tensor:
+        at = grid.clamp(min=0)
+        is_own = (token >= batch.begin[at][..., None]) & (token < batch.visible_to[at][..., None])
+        return is_shared | is_own
+
+    return prompt, is_seen_by
 
 
 def message_inputs(

@@ -53,21 +53,14 @@ def measure(objective: HeadObjective, batch: HeadTensors, states: Tensor, tally:
 
 
 def _measure_drafts(objective: HeadObjective, batch: HeadTensors, states: Tensor, tally: Tally) -> None:
-    bundle, ends = objective.bundle, objective.ends
-    head, config = bundle.diffusion, bundle.config
-    assert head is not None
+    config = objective.bundle.config
     given = batch.is_given.nonzero()[:, 0]
     budgets = objective.asked_budgets(batch, states)
     tally.mean("avg_budget", budgets[given])
     tally.add("length_coverage", (batch.num_tokens <= budgets)[given])
     drafts = full_drafts(batch, budgets, config)
-    slots, memory = objective.read_memory(batch, states, drafts)
-    reading = head(slots, memory, ends)
-    num_positions = slots.draft.shape[-1]
-    is_open = (slots.draft == config.mask_token_id) & slots.is_there
-    rows = is_open.flatten().nonzero()[:, 0]
-    slot, place = batch.grid.flatten()[rows // num_positions], rows % num_positions
-    probabilities = head.logits(reading, rows, ends).softmax(-1)
+    rows = objective.open_logits(batch, states, drafts)
+    slot, place, probabilities = rows.slot, rows.place, rows.logits.softmax(-1)
     surety, said = probabilities.max(-1)
     labels = drafts.labels[slot, place]
     is_null, says_null = labels == config.null_token_id, said == config.null_token_id
@@ -98,7 +91,7 @@ def _measure_drafts(objective: HeadObjective, batch: HeadTensors, states: Tensor
 
 
 def _measure_variety(written: Tensor, is_outside: Tensor, is_given: Tensor, tally: Tally) -> None:
-    """How many different tokens are written, and how often a value repeats the token before, within a slot."""
+    """How many different tokens are written, and how often a value repeats its token before."""
     is_value = ~is_outside & is_given[:, None]
     values = written[is_value]
     tally.right["token_diversity"] += len(values.unique())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +19,6 @@ from heads import (
     BackboneEnds,
     HeadBundle,
     NoiseConfig,
-    PromptMemory,
-    SlotInputs,
     score_tokens,
     slot_tokens,
     span_log_probabilities,
@@ -58,6 +57,9 @@ class TrainingNoise:
     blank_share: float
     """Share of slots that see no prompt, so that guidance has something to move away from."""
 
+    null_share: float
+    """Share of unused positions that are judged, beyond the first two of a slot."""
+
     most_positions: int
     """Positions of a slot at most."""
 
@@ -69,6 +71,15 @@ class Losses:
     total: Tensor
     parts: Mapping[str, Tensor]
     counts: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenRows:
+    """Token scores of open positions, and whose they are."""
+
+    logits: Tensor  # (rows, vocab)
+    slot: Tensor  # (rows,)
+    place: Tensor  # (rows,)
 
 
 class HeadObjective(nn.Module):
@@ -113,10 +124,14 @@ class HeadObjective(nn.Module):
                 unread_share=self._noise.unread_share,
                 generator=generator,
             )
+            device = states.device
             is_blank = torch.rand(len(budgets), generator=generator) < self._noise.blank_share
+            place = torch.arange(drafts.tokens.shape[1], device=device)
+            is_drawn = torch.rand(drafts.tokens.shape, generator=generator) < self._noise.null_share
+            is_judged = (place < batch.num_tokens[:, None] + 2) | is_drawn.to(device)
         cast = {name: p.to(self._dtype) for name, p in self.named_parameters()}
         losses: Losses = functional_call(
-            self, cast, (batch, states, drafts, is_blank.to(states.device), progress)
+            self, cast, (batch, states, drafts, is_blank.to(device), is_judged, progress)
         )
         return losses
 
@@ -151,17 +166,21 @@ class HeadObjective(nn.Module):
         return asked.minimum(batch.limit.clamp(max=self._noise.most_positions))
 
     def forward(
-        self, batch: HeadTensors, states: Tensor, drafts: Drafts, is_blank: Tensor, progress: float
+        self,
+        batch: HeadTensors,
+        states: Tensor,
+        drafts: Drafts,
+        is_blank: Tensor,
+        is_judged: Tensor,
+        progress: float,
     ) -> Losses:
         """The losses, with whatever weights the bundle has now."""
         weights = self._weights
-        slots, memory = self.read_memory(batch, states, drafts)
-        blank = is_blank[batch.grid.clamp(min=0)]
-        token_parts = self._token_losses(batch, states, drafts, slots, memory.without(blank), progress)
+        rows = self.open_logits(batch, states, drafts, is_judged=is_judged, is_blank=is_blank)
         span, whole = self._span_losses(batch, states)
         presence, length = self._probe_losses(batch, states)
         parts = {
-            **token_parts,
+            **self._token_losses(batch, states, drafts, rows, progress),
             "span_loss": span,
             "whole_span_loss": whole,
             "presence_loss": presence,
@@ -177,34 +196,51 @@ class HeadObjective(nn.Module):
         counts = draft_counts(drafts)
         return Losses(total=total, parts={name: part.detach() for name, part in parts.items()}, counts=counts)
 
-    def read_memory(
-        self, batch: HeadTensors, states: Tensor, drafts: Drafts
-    ) -> tuple[SlotInputs, PromptMemory]:
-        """The given slots and the prompts they see."""
-        assert self.bundle.diffusion is not None
-        prompt, is_seen = prompt_inputs(batch, states)
-        memory = self.bundle.diffusion.read_prompt(prompt, self.ends).within(is_seen)
-        return slot_inputs(batch, drafts, states, self.tables), memory
-
-    def _token_losses(
+    def open_logits(
         self,
         batch: HeadTensors,
         states: Tensor,
         drafts: Drafts,
-        slots: SlotInputs,
-        memory: PromptMemory,
-        progress: float,
-    ) -> dict[str, Tensor]:
-        head, config = self.bundle.diffusion, self.bundle.config
+        *,
+        is_judged: Tensor | None = None,
+        is_blank: Tensor | None = None,
+    ) -> OpenRows:
+        """Token scores of the open positions of all given slots.
+
+        Slots are read in classes of about one size, since most values are short.
+
+        Args:
+            batch: of the slots.
+            states: of the frozen backbone.
+            drafts: (slots, positions).
+            is_judged: positions whose scores are wanted, of those that are open; all if left out.
+            is_blank: slots that see no prompt, (slots,).
+        """
+        head = self.bundle.diffusion
         assert head is not None
-        reading = head(slots, memory, self.ends)
-        num_positions = slots.draft.shape[-1]
-        is_open = (slots.draft == config.mask_token_id) & slots.is_there
-        rows = is_open.flatten().nonzero()[:, 0]
-        slot = batch.grid.flatten()[rows // num_positions]
-        place = rows % num_positions
+        prompt, is_seen_by = prompt_inputs(batch, states)
+        memory = head.read_prompt(prompt, self.ends)
+        wanted = drafts.is_masked if is_judged is None else drafts.is_masked & is_judged
+        found = []
+        for grid, num_positions in size_classes(batch, drafts):
+            slots = slot_inputs(batch, drafts, states, self.tables, grid, num_positions)
+            seen = memory.within(is_seen_by(grid))
+            if is_blank is not None:
+                seen = seen.without(is_blank[grid.clamp(min=0)])
+            at = grid.clamp(min=0)
+            is_open = wanted[at][:, :, :num_positions] & (grid >= 0)[..., None]
+            rows = is_open.flatten().nonzero()[:, 0]
+            if len(rows):
+                logits = head.logits(head(slots, seen, self.ends), rows, self.ends)
+                found.append((logits, grid.flatten()[rows // num_positions], rows % num_positions))
+        logits, slot, place = (torch.cat(parts) for parts in zip(*found, strict=True))
+        return OpenRows(logits=logits, slot=slot, place=place)
+
+    def _token_losses(
+        self, batch: HeadTensors, states: Tensor, drafts: Drafts, rows: OpenRows, progress: float
+    ) -> dict[str, Tensor]:
+        config, slot, place, logits = self.bundle.config, rows.slot, rows.place, rows.logits
         labels = drafts.labels[slot, place]
-        logits = head.logits(reading, rows, self.ends)
         tokens = token_loss(
             logits,
             labels,
@@ -219,7 +255,7 @@ class HeadObjective(nn.Module):
         with torch.no_grad():
             teacher = score_tokens(
                 states[(batch.gold_at[slot] - 1 + place)[taught], -1],
-                slots.end_ids.flatten(0, 1)[rows // num_positions][taught],
+                self.tables.end_ids[batch.is_string[slot[taught]].long()],
                 config,
                 self.ends,
             )
@@ -237,6 +273,7 @@ class HeadObjective(nn.Module):
             "null_accuracy": _share(is_right, is_null),
             "null_prediction_rate": says_null.float().mean(),
             "null_precision": _share(is_null, says_null),
+            "avg_null_ratio": is_null.float().mean(),
         }
 
     def _span_losses(self, batch: HeadTensors, states: Tensor) -> tuple[Tensor, Tensor]:
@@ -277,6 +314,27 @@ class HeadObjective(nn.Module):
             odds = key_log_odds(batch, states, optional, self.ends)
         presence = head.presence(states[batch.anchor[optional]], batch.kinds[optional], odds)
         return presence_loss(presence, batch.is_present[optional]), length
+
+
+_SIZES = (4, 8, 14)
+"""Positions up to which slots are read together; the longer ones are the last class."""
+
+
+def size_classes(batch: HeadTensors, drafts: Drafts) -> list[tuple[Tensor, int]]:
+    """The given slots of about one size by row (-1 is padding), and the positions of the largest."""
+    sizes = drafts.is_there.sum(-1).tolist()
+    rows = batch.row.tolist()
+    found = []
+    for low, high in pairwise((0, *_SIZES, 1 << 30)):
+        in_row: list[list[int]] = [[] for _ in range(batch.tokens.shape[0])]
+        members = [slot for slot, size in enumerate(sizes) if low < size <= high]
+        for slot in members:
+            in_row[rows[slot]].append(slot)
+        if members:
+            width = max(map(len, in_row))
+            grid = torch.tensor([[*slots, *[-1] * (width - len(slots))] for slots in in_row])
+            found.append((grid.to(batch.row.device), int(max(sizes[slot] for slot in members))))
+    return found
 
 
 _EARLY = 0.05

@@ -24,8 +24,8 @@ class SizesRecipe(RecipePart):
     span_blocks: int = Field(default=2, ge=1)
     """Blocks of the span head."""
 
-    dropout: float = Field(default=0.1, ge=0, lt=1)
-    """Share of activations dropped."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of activations dropped. None is needed where no example is ever seen twice."""
 
 
 class HeadNoiseRecipe(RecipePart):
@@ -38,6 +38,9 @@ class HeadNoiseRecipe(RecipePart):
 
     blank_share: float = Field(default=0.1, ge=0, le=1)
     """Share of slots that see no prompt, which classifier-free guidance needs."""
+
+    null_share: float = Field(default=0.25, ge=0, le=1)
+    """Share of unused positions that are judged, beyond a slot's first two: a draft ends at the first."""
 
     most_positions: int = Field(default=24, ge=2)
     """Positions of a slot at most; longer values are cut, as a draft would be."""
@@ -63,4 +66,4 @@ class HeadsRecipe(RunRecipe):
     losses: LossWeights = LossWeights()
     data: DataRecipe = DataRecipe(sibling_share=0.8, sibling_tokens=768, bare_share=0.1, short_first=0)
     batch: BatchRecipe = BatchRecipe()
-    optimizer: OptimizerRecipe = OptimizerRecipe(muon_lr=2e-3, adamw_lr=1e-3, weight_decay=0.01)
+    optimizer: OptimizerRecipe = OptimizerRecipe(matrices="adamw", adamw_lr=1e-3, weight_decay=0.01)

@@ -171,8 +171,8 @@ def fitting_talks(talks: Iterable[Talk], *, max_tokens: int, max_talks: int) -> 
 class HeadBatch:
     """Rows of one length. Tokens are named by their place in the flattened (rows, length) from here on.
 
-    Slots are numbered through the batch. `grid` arranges those that are given by row, `span_grid` those that
-    may be copied by group: slots with the same messages before them. -1 is padding.
+    Slots are numbered through the batch. `span_grid` arranges those that may be copied by group: slots with
+    the same messages before them. -1 is padding.
     """
 
     tokens: Ints  # (rows, length)
@@ -197,7 +197,6 @@ class HeadBatch:
     is_optional: NDArray[np.bool_]
     is_present: NDArray[np.bool_]
     kinds: tuple[str, ...]
-    grid: Ints  # (rows, slots)
     span_grid: Ints  # (groups, slots)
     copied_from: Ints  # (groups, length): the tokens that may be copied, behind the row's first
     where: Ints  # (groups, length): their places in their prompts
@@ -229,10 +228,6 @@ def collate_rows(rows: Sequence[HeadRow], length: int, *, pad_id: int, state: di
     def flags(values: Iterable[bool]) -> NDArray[np.bool_]:
         return np.fromiter(values, dtype=np.bool_)
 
-    in_row: list[list[int]] = [[] for _ in rows]
-    for number, (row, slot) in enumerate(slots):
-        if slot.is_given:
-            in_row[row].append(number)
     return HeadBatch(
         tokens=tokens,
         positions=positions,
@@ -256,7 +251,6 @@ def collate_rows(rows: Sequence[HeadRow], length: int, *, pad_id: int, state: di
         is_optional=flags(slot.is_optional for _, slot in slots),
         is_present=flags(slot.is_present for _, slot in slots),
         kinds=tuple(slot.kind for _, slot in slots),
-        grid=_padded(in_row, -1),
         span_grid=_padded(groups.slots, -1),
         copied_from=_padded(groups.copied_from, 0),
         where=_padded(groups.where, 0),
