@@ -6,7 +6,7 @@ What it computes is in `forward.py`; when it is asked is the scheduler's busines
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -254,6 +254,7 @@ def _find_batch_rule(forward: LeanForward, width: int) -> BatchRule:
         forward.device,
         block_tokens=_BLOCK_TOKENS.get(kind, 128),
         max_rows=_MAX_ROWS.get(kind, 256),
+        others=forward.touchy_linears,
     )
 
 
@@ -262,12 +263,11 @@ def _choose_threads(forward: LeanForward, width: int) -> ThreadChoice:
     num_threads = torch.get_num_threads() if forward.device.type == "cpu" else 1
     rows = torch.randn((block_tokens, width), generator=torch.Generator().manual_seed(0))
     rows = rows.to(device=forward.device, dtype=forward.dtype)
-    trials = [lambda: forward.try_rows(rows), lambda: forward.try_rows(rows[:1])]
+    trials = [partial(forward.try_rows, rows), partial(forward.try_rows, rows[:1])]
+    for touchy in forward.touchy_linears() if num_threads > 1 else ():
+        trials += [partial(touchy, rows[:count]) for count in (1, 2, 16, block_tokens)]
     for length in (block_tokens, 16 * block_tokens):
-        trials += [
-            lambda length=length: forward.try_attention(rows, length),  # type: ignore[misc]
-            lambda length=length: forward.try_attention(rows[:1], length),  # type: ignore[misc]
-        ]
+        trials += [partial(forward.try_attention, rows[:count], length) for count in (1, block_tokens)]
     return ThreadChoice(
         num_weights=forward.num_weights,
         can_vary=keeps_bits_with_any_threads(trials, num_threads),

@@ -9,7 +9,7 @@ are kept in the slabs as they pass.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from heads import BackboneEnds
 from ..errors import ConfigError
 from .chunks import Chunk, ChunkViews
 from .key_values import SLAB_STEP, KeyValueShape, KeyValueSlab
+from .linear import Linear, touchy_like
 from .parts import Layer, Parts, read_layer
 from .rotary import RotaryTables, head_size_of
 from .same_rows import exact_query_multiple
@@ -187,6 +188,25 @@ class LeanForward:
         hidden = self._feed_forward(layer, rows + layer.attention_output(attended))
         return self.logits(functional.rms_norm(hidden, hidden.shape[-1:], self._norm, self._epsilon))
 
+    def touchy_linears(self) -> Iterator[Linear]:
+        """Linears of every shape there is, for the same purpose: they show in which order they sum.
+
+        Each reads rows of the hidden size. One is made after the other, and none is kept.
+        """
+        layer = self._layers[0]
+        seen: set[object] = set()
+        for linear in (
+            layer.query_key_value,
+            layer.attention_output,
+            layer.gate_up,
+            layer.down,
+            self._head,
+        ):
+            if (shape := getattr(linear, "shape", None)) not in seen:
+                seen.add(shape)
+                if (touchy := touchy_like(linear)) is not None:
+                    yield touchy
+
     def try_attention(self, rows: Tensor, length: int) -> Tensor:
         """Attention of made-up queries to a made-up slab of `length` positions, for the same purpose."""
         shape = replace(self.key_value_shape, num_layers=1)
@@ -201,7 +221,7 @@ class LeanForward:
         """Some rows of made-up queries that end at position `end`, as an exact chunk of their own."""
         shape = replace(self.key_value_shape, num_layers=1)
         slab = KeyValueSlab(shape, end)
-        slab.data.copy_(torch.sin(torch.arange(slab.data.numel(), device=self.device)).view_as(slab.data))
+        slab.data.copy_(_cancelling(*slab.data.shape).to(self.device))
         size = (num_queries, self._num_heads * self._head_size)
         queries = torch.cos(torch.arange(size[0] * size[1], device=self.device) * 0.7).view(size)
         first, num_rows = end - num_queries + rows.start, rows.stop - rows.start
@@ -331,6 +351,19 @@ class LeanForward:
             )[0]
         read = read.view(kv_heads, -1, group, self._head_size).transpose(0, 1)[:num_queries]
         return read.reshape(num_queries, -1)
+
+
+def _cancelling(num_layers: int, num_parts: int, num_heads: int, length: int, head_size: int) -> Tensor:
+    """Made-up keys and values of positions whose weighted values cancel, eight by eight.
+
+    Four keys stand twice, once with their value and once with its opposite. A query that sees whole eights
+    reads nothing but what rounding left, which shows in which order attention sums.
+    """
+    order, signs = [0, 1, 2, 3, 2, 0, 3, 1], [1.0] * 4 + [-1.0] * 4
+    size = (num_layers, num_parts, num_heads, length // 8, 4, head_size)
+    made = torch.randn(size, generator=torch.Generator().manual_seed(0))[:, :, :, :, order]
+    made[:, 1] *= torch.tensor(signs).unsqueeze(1)
+    return made.flatten(3, 4)
 
 
 def _refuse_unsupported(config: Any) -> None:

@@ -16,6 +16,9 @@ from torch.nn import functional
 Linear = Callable[[Tensor], Tensor]
 """Maps (rows, inputs) to (rows, outputs)."""
 
+# A vocabulary may have far more outputs, and a second one would not fit beside it.
+_MOST_TOUCHY_OUTPUTS = 16384
+
 
 class PlainLinear:
     """`x @ weight.T + bias`, as torch does it."""
@@ -23,6 +26,7 @@ class PlainLinear:
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
         self._weight = weight
         self._bias = bias
+        self.shape, self.dtype, self.device = weight.shape, weight.dtype, weight.device
 
     def __call__(self, rows: Tensor) -> Tensor:
         """Apply it to (rows, inputs)."""
@@ -35,6 +39,7 @@ class PackedLinear:
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
         self._packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), None)
         self._bias = bias
+        self.shape, self.dtype, self.device = weight.shape, weight.dtype, weight.device
         self._apply = torch.ops.mkldnn._linear_pointwise.default
 
     def __call__(self, rows: Tensor) -> Tensor:
@@ -53,6 +58,33 @@ class JoinedLinear:
         if len(self._modules) == 1:
             return self._modules[0](rows)  # type: ignore[no-any-return]
         return torch.cat([module(rows) for module in self._modules], dim=-1)
+
+
+def touchy_like(linear: Linear) -> Linear | None:
+    """One of the same kind and shape that shows in which order it sums; None for someone else's modules.
+
+    Kernels are chosen by shape, not by value. Half of its weights are the other half with the opposite sign,
+    so its sums cancel: all that is left of them is what rounding did, which follows from the order alone.
+    With usual weights a result in bfloat16 hides all but one in a million such differences.
+    """
+    if not isinstance(linear, PlainLinear | PackedLinear):
+        return None
+    num_outputs, num_inputs = min(linear.shape[0], _MOST_TOUCHY_OUTPUTS), linear.shape[1]
+    half = num_inputs // 2
+    generator = torch.Generator().manual_seed(0)
+    shuffled = torch.randperm(half, generator=generator)
+    weight = torch.zeros((num_outputs, num_inputs))
+    weight[:, :half] = torch.randn((num_outputs, half), generator=generator)
+    weight[:, half : 2 * half] = -weight[:, shuffled]
+    inner = make_linear([weight.to(device=linear.device, dtype=linear.dtype)])
+    columns = torch.cat((torch.arange(half), shuffled, torch.zeros(num_inputs - 2 * half, dtype=torch.long)))
+    columns = columns.to(linear.device)
+
+    def apply(rows: Tensor) -> Tensor:
+        repeated = rows.repeat(1, -(-half // rows.shape[1]))
+        return inner(repeated[:, columns])
+
+    return apply
 
 
 def make_linear(weights: Sequence[Tensor], biases: Sequence[Tensor | None] = ()) -> Linear:

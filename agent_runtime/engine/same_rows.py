@@ -2,12 +2,14 @@
 
 A matrix product may sum in another order when it has more rows, and a token that was a narrow second may
 then win. So at load one layer is asked, with the real weights, threads and kernels, whether a row's result
-depends on its company, and turns are batched only as far as it does not.
+depends on its company, and turns are batched only as far as it does not. Linears of the same shapes whose
+sums cancel are asked too, since rounding hides most differences of the real ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -28,8 +30,12 @@ def find_batch_rule(
     *,
     block_tokens: int,
     max_rows: int,
+    others: Callable[[], Iterable[Callable[[Tensor], Tensor]]] = tuple,
 ) -> BatchRule:
     """The most permissive rule under which `row_function` gives each row the same bits.
+
+    Some kernels sum in another order for one row, or a few, than for all larger numbers: then the smallest
+    numbers of rows are padded.
 
     Args:
         row_function: maps (rows, width) to (rows, anything), each row by itself.
@@ -38,14 +44,18 @@ def find_batch_rule(
         device: of a row.
         block_tokens: see `BatchRule`.
         max_rows: see `BatchRule`.
+        others: gives further such functions, for which the rule must hold too.
     """
     generator = torch.Generator().manual_seed(0)
     rows = torch.randn((max_rows, width), generator=generator).to(device=device, dtype=dtype)
     with torch.inference_mode():
         counts = tuple(count for count in _ROW_COUNTS if count <= max_rows)
-        if _is_same(row_function, rows, counts):
+        for function in chain((row_function,), others()):
+            counts = _same_counts(function, rows, counts)
+        if counts and counts[0] <= _PADDED_ROWS:
             return BatchRule(block_tokens=block_tokens, max_rows=max_rows, row_counts=counts)
-        if is_same_at_any_place(row_function, rows[:_PADDED_ROWS]):
+        functions = chain((row_function,), others())
+        if all(is_same_at_any_place(function, rows[:_PADDED_ROWS]) for function in functions):
             return BatchRule(block_tokens=block_tokens, max_rows=block_tokens, padded_rows=_PADDED_ROWS)
     return BatchRule(block_tokens=block_tokens, max_rows=block_tokens, padded_rows=0)
 
@@ -89,15 +99,18 @@ def keeps_bits_with_any_threads(functions: Sequence[Callable[[], Tensor]], num_t
     return all(torch.equal(one, other) for one, other in zip(together, alone, strict=True))
 
 
-def _is_same(row_function: Callable[[Tensor], Tensor], rows: Tensor, counts: tuple[int, ...]) -> bool:
-    """Whether rows come out the same in any number, from any place."""
+def _same_counts(
+    row_function: Callable[[Tensor], Tensor], rows: Tensor, counts: tuple[int, ...]
+) -> tuple[int, ...]:
+    """The largest of these numbers, down to the first in which rows come out in another way."""
     together = row_function(rows)
-    for count in counts:
+    for place in reversed(range(len(counts))):
+        count = counts[place]
         start = (7 * count) % (len(rows) - count + 1)
         few = slice(start, start + count)
         if not torch.equal(row_function(rows[few].contiguous()), together[few]):
-            return False
-    return True
+            return counts[place + 1 :]
+    return counts
 
 
 def is_same_at_any_place(row_function: Callable[[Tensor], Tensor], rows: Tensor) -> bool:

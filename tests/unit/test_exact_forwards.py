@@ -23,13 +23,24 @@ TOKENS = [random.Random(0).randrange(500) for _ in range(END)]
 
 @pytest.fixture(
     scope="module",
-    params=[("float32", 4, 2), ("bfloat16", 4, 2), ("bfloat16", 3, 3), ("float32", 6, 2)],
-    ids=lambda setup: f"{setup[0]}, {setup[1]} heads of {setup[2]}",
+    params=[
+        ("float32", 4, 2, None),
+        ("bfloat16", 4, 2, None),
+        ("bfloat16", 3, 3, None),
+        ("float32", 6, 2, None),
+        ("float32", 4, 2, 2560),  # single rows of so many inputs are summed in another order by some kernels
+    ],
+    ids=lambda setup: f"{setup[0]}, {setup[1]} heads of {setup[2]}, feed-forward {setup[3]}",
 )
 def backbone(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Backbone:
-    dtype, heads, kv_heads = request.param
+    dtype, heads, kv_heads, intermediate = request.param
     folder: Path = make_tiny_model(
-        tmp_path_factory.mktemp("model"), hidden=16 * heads, heads=heads, kv_heads=kv_heads, spread=0.2
+        tmp_path_factory.mktemp("model"),
+        hidden=16 * heads,
+        heads=heads,
+        kv_heads=kv_heads,
+        intermediate=intermediate,
+        spread=0.2,
     )
     return Backbone.load(folder, dtype=dtype)
 
