@@ -97,7 +97,7 @@ def test_replay_is_the_eager_forward_of_the_same_shape_bit_for_bit(folder: Path,
         assert torch.equal(replayed, eager)
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 2e-3), ("bfloat16", 0.25)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-4), ("bfloat16", 0.05)])
 def test_graphs_read_what_the_cpu_reads(folder: Path, dtype: str, tolerance: float) -> None:
     backbone = load(folder, dtype)
     assert backbone.graphs is not None
@@ -107,7 +107,7 @@ def test_graphs_read_what_the_cpu_reads(folder: Path, dtype: str, tolerance: flo
     on_cuda = read_all(backbone, backbone.graphs, rounds=1)
 
     for found, wanted in zip(on_cuda, read_all(reference, reference.graphs, rounds=1), strict=True):
-        torch.testing.assert_close(found.float(), wanted.float(), atol=tolerance, rtol=tolerance)
+        assert (found.float() - wanted.float()).norm() <= tolerance * wanted.float().norm()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
