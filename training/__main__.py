@@ -1,4 +1,4 @@
-"""`python -m training`: tokenizer, backbone, evaluate, export, report, embedded, data."""
+"""`python -m training`: tokenizer, backbone, heads, evaluate, export, report, embedded, data."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _restart_with_allocator(arguments: Sequence[str]) -> None:
     """Allocator settings are read once, when a process starts."""
     missing = {name: value for name, value in _ALLOCATOR.items() if name not in os.environ}
-    if missing and sys.platform == "linux" and arguments[:1] == ["backbone"]:
+    if missing and sys.platform == "linux" and arguments[:1] in (["backbone"], ["heads"]):
         os.execve(sys.executable, [sys.executable, "-m", "training", *arguments], {**os.environ, **missing})
 
 

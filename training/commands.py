@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 from pathlib import Path
-from typing import get_args
 
 from agent_runtime import DeploymentConfig
 from agent_runtime.config import values_from_pairs
@@ -16,7 +15,10 @@ from .display import CalibrationDisplay, EvaluationDisplay, TrainingDisplay, say
 from .evaluate import evaluate, read_cases
 from .export import export_model
 from .free_decoding import evaluate_freely
-from .recipe import BackboneRecipe, Preset, TokenizerRecipe, read_recipe
+from .heads.cli import add_heads_command
+from .heads.report import is_heads_run, write_heads_report
+from .options import PRESETS, add_recipe_options, recipe_keys
+from .recipe import BackboneRecipe, TokenizerRecipe, read_recipe
 from .recipes import backbone_preset, decayed_from, tokenizer_preset, train_backbone, train_tokenizer_recipe
 from .recipes.calibrate import CalibrateRecipe, calibrate
 from .recipes.embedded import train_embedded
@@ -25,17 +27,16 @@ from .reliability import reliability_tables
 from .report import evaluation_tables, require_plots, write_evaluation_report, write_training_report
 from .tracking import tracker
 
-PRESETS: tuple[str, ...] = get_args(Preset)
-
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser of all commands; each sets `run`."""
     parser = argparse.ArgumentParser(
-        prog="python -m training", description="Train and measure backbones: tokenizer, backbone, evaluation."
+        prog="python -m training", description="Train and measure backbones and their heads."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_tokenizer(commands)
     _add_backbone(commands)
+    add_heads_command(commands)
     _add_evaluate(commands)
     _add_calibrate(commands)
     _add_export(commands)
@@ -45,38 +46,9 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_recipe_options(
-    parser: argparse.ArgumentParser, recipe: type[TokenizerRecipe] | type[BackboneRecipe]
-) -> None:
-    parser.add_argument(
-        "--preset", choices=PRESETS, default="cpu", help="named recipe to begin with (default: cpu)"
-    )
-    example = "schedule.total_steps=500" if recipe is BackboneRecipe else "vocab_size=8192"
-    parser.add_argument("--recipe", type=Path, metavar="FILE", help="YAML file with keys to change")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help=f"change one key, for instance {example}",
-    )
-    parser.epilog = "keys: " + ", ".join(_keys(recipe))
-
-
-def _keys(model: type, prefix: str = "") -> list[str]:
-    keys: list[str] = []
-    for name, field in model.model_fields.items():  # type: ignore[attr-defined]
-        annotation = field.annotation
-        if isinstance(annotation, type) and hasattr(annotation, "model_fields"):
-            keys += _keys(annotation, f"{prefix}{name}.")
-        else:
-            keys.append(prefix + name)
-    return keys
-
-
 def _add_tokenizer(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("tokenizer", help="train the tokenizer")
-    _add_recipe_options(parser, TokenizerRecipe)
+    add_recipe_options(parser, TokenizerRecipe, example="vocab_size=8192")
     parser.set_defaults(run=_run_tokenizer)
 
 
@@ -90,7 +62,7 @@ def _run_tokenizer(parsed: argparse.Namespace) -> None:
 
 def _add_backbone(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("backbone", help="train a backbone, or go on training it")
-    _add_recipe_options(parser, BackboneRecipe)
+    add_recipe_options(parser, BackboneRecipe)
     parser.add_argument(
         "--decay-now",
         type=int,
@@ -170,7 +142,7 @@ def _add_calibrate(commands: argparse._SubParsersAction[argparse.ArgumentParser]
         help="change one key, for instance data.num_fit=500",
     )
     parser.add_argument("--output", type=Path, help="folder for the report (default: that of the heads)")
-    parser.epilog = "keys: " + ", ".join(_keys(CalibrateRecipe))
+    parser.epilog = "keys: " + ", ".join(recipe_keys(CalibrateRecipe))
     parser.set_defaults(run=_run_calibrate)
 
 
@@ -210,7 +182,13 @@ def _run_export(parsed: argparse.Namespace) -> None:
 def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("report", help="write the report of a training run again")
     parser.add_argument("run_folder", type=Path, metavar="RUN", help="folder of a training run")
-    parser.set_defaults(run=lambda parsed: say(f"report saved in {write_training_report(parsed.run_folder)}"))
+    parser.set_defaults(run=_run_report)
+
+
+def _run_report(parsed: argparse.Namespace) -> None:
+    run: Path = parsed.run_folder
+    write = write_heads_report if is_heads_run(run) else write_training_report
+    say(f"report saved in {write(run)}")
 
 
 def _add_embedded(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

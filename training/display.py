@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -23,7 +24,7 @@ from rich.text import Text
 from agent_runtime.evaluation import Share
 
 from .calibrate import JudgedTurn
-from .recipe import BackboneRecipe
+from .recipe import RunRecipe
 from .scores import Outcome
 
 _SPARKS = "▁▂▃▄▅▆▇█"
@@ -37,11 +38,47 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-class TrainingDisplay:
-    """Shows a backbone run: loss, tokens a second, time left, learning rate, gradient norm."""
+Shown = tuple[str, str, str]
+"""A row of the panel: label, name of the number, and how it is written."""
 
-    def __init__(self, recipe: BackboneRecipe, *, console: Console | None = None) -> None:
+_BACKBONE_ROWS: tuple[Shown, ...] = (
+    ("loss", "loss", "{:.4f}"),
+    ("right tokens", "accuracy", "{:.1%}"),
+    ("held-out loss", "validation_loss", "{:.4f}"),
+    ("held-out right tokens", "validation_accuracy", "{:.1%}"),
+    ("real tokens a second", "tokens_per_second", "{:,.0f}"),
+    ("real tokens read", "num_real_tokens", "{:,.0f}"),
+    ("learning rate", "learning_rate_share", "{:.0%} of full"),
+    ("gradient norm", "gradient_norm", "{:.2f}"),
+)
+_STYLES = {"good": "green", "bad": "bold red", "": ""}
+
+
+class TrainingDisplay:
+    """Shows a run: its numbers, how good they are, time left."""
+
+    def __init__(
+        self,
+        recipe: RunRecipe,
+        *,
+        what: str = "backbone",
+        shown: Sequence[Shown] = _BACKBONE_ROWS,
+        verdict: Callable[[str, float], str] = lambda name, value: "",
+        console: Console | None = None,
+    ) -> None:
+        """Show nothing yet.
+
+        Args:
+            recipe: of the run.
+            what: is trained, for the title.
+            shown: the numbers to show.
+            verdict: `good`, `bad` or nothing, for a number's name and value.
+            console: where to.
+        """
         self._console = console or Console()
+        self._what = what
+        self._shown = tuple(shown)
+        self._verdict = verdict
         self._total = recipe.schedule.total_steps
         self._name = recipe.name
         self._latest: dict[str, Any] = {}
@@ -80,7 +117,7 @@ class TrainingDisplay:
         self._num_lines += 1
         if self._live:
             self._live.update(self._panel())
-        elif "validation_loss" in metrics or self._num_lines % _PLAIN_EVERY == 1:
+        elif "loss" not in metrics or self._num_lines % _PLAIN_EVERY == 1:
             self._console.print(
                 "  ".join(f"{key} {value}" for key, value in metrics.items() if key != "time")
             )
@@ -95,21 +132,12 @@ class TrainingDisplay:
 
     def _panel(self) -> Panel:
         shown = Table.grid(padding=(0, 2))
-        rows = (
-            ("loss", "loss", "{:.4f}"),
-            ("right tokens", "accuracy", "{:.1%}"),
-            ("held-out loss", "validation_loss", "{:.4f}"),
-            ("held-out right tokens", "validation_accuracy", "{:.1%}"),
-            ("real tokens a second", "tokens_per_second", "{:,.0f}"),
-            ("real tokens read", "num_real_tokens", "{:,.0f}"),
-            ("learning rate", "learning_rate_share", "{:.0%} of full"),
-            ("gradient norm", "gradient_norm", "{:.2f}"),
-        )
-        for label, key, form in rows:
+        for label, key, form in self._shown:
             if key in self._latest:
-                shown.add_row(label, form.format(self._latest[key]))
+                value = self._latest[key]
+                shown.add_row(label, Text(form.format(value), style=_STYLES[self._verdict(key, value)]))
         parts: list[Any] = [self._progress, shown, Text(_sparkline(self._losses)), *map(Text, self._messages)]
-        return Panel(Group(*parts), title=f"backbone {self._name}")
+        return Panel(Group(*parts), title=f"{self._what} {self._name}")
 
 
 class EvaluationDisplay:

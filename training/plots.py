@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,19 @@ def plot_pointers(file: Path, steps: list[dict[str, Any]], *, until: dict[str, A
     axes.plot(at, _smoothed(losses), color=_BLUE, label="training, smoothed")
     axes.set(xlabel="million tokens read", ylabel="loss of a pointer (nats)", ylim=(0, None))
     axes.set_xlim(0, until["num_real_tokens"] / 1e6)
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False)
+    figure.savefig(file, dpi=120)
+    plt.close(figure)
+
+
+def plot_shares(file: Path, checks: list[dict[str, Any]], shown: Mapping[str, str]) -> None:
+    """Shares measured on held-out data, over steps; `shown` maps their names to labels."""
+    figure, axes = plt.subplots(figsize=(8, 4), layout="constrained")
+    for (name, label), colour in zip(shown.items(), (_BLUE, _ORANGE, _GREY), strict=False):
+        known = [line for line in checks if name in line]
+        axes.plot([line["step"] for line in known], [line[name] for line in known], color=colour, label=label)
+    axes.set(xlabel="step", ylabel="share right, held-out", ylim=(0, 1))
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)
     figure.savefig(file, dpi=120)

@@ -76,7 +76,7 @@ class ConversationSource:
         return labeller.label(messages, tools, date=date, evidence=example.evidence)
 
     def mixture(self) -> MixtureRecipe:
-        """The sources. Held-out conversations are composed: their loss means the same whatever a run reads."""
+        """The sources. Held-out conversations are composed: their loss means the same for every run."""
         if self.is_held_out:
             return MixtureRecipe(split="dev")
         recipe = self.recipe

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from itertools import islice
 from pathlib import Path
@@ -62,6 +63,7 @@ class HeadsTrainer(TrainingRun):
             pad_id=backbone.pad_id,
             watchers=watchers,
         )
+        self._logged_at = time.perf_counter()
         self._sums: defaultdict[str, list[float]] = defaultdict(list)
         self._validation: list[HeadBatch] = list(
             islice(
@@ -122,9 +124,11 @@ class HeadsTrainer(TrainingRun):
     def _training_metrics(self) -> dict[str, Any]:
         sums, self._sums = self._sums, defaultdict(list)
         num_slots = sum(sums.pop("num_slots"))
+        seconds = time.perf_counter() - self._logged_at
+        self._logged_at = time.perf_counter()
         means = {name: round(sum(values) / len(values), 5) for name, values in sums.items()}
         self._warn(means)
-        return {**means, "num_slots": int(num_slots)}
+        return {**means, "slots_per_second": round(num_slots / seconds, 1)}
 
     def _held_out_metrics(self) -> tuple[dict[str, Any], float]:
         tally = Tally()
