@@ -37,7 +37,6 @@ class Transformers:
         """Read the weights."""
         deployment = model.deployment
         self.device = torch.device(deployment.device)
-        transformers.utils.logging.disable_progress_bar()
         loaded: Any = load_model(
             model.folder,
             device=self.device,

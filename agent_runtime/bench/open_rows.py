@@ -31,10 +31,8 @@ class OpenRows:
         self.rows: dict[str, Row] = {}
         self._model = model
         self._missing: dict[str, str] = {}
-        self._weights_mb: dict[str, float | None] = {}
+        self._loaded_mb: dict[str, float | None] = {}
         self._transformers: Transformers | None = None
-        self._transformers_mb: float | None = None
-        self._engines_mb: dict[bool, float | None] = {}
         self._engines: dict[bool, ModelEngine] = {}
 
     async def open(self, kind: RowKind, plan: Plan) -> None:
@@ -50,8 +48,10 @@ class OpenRows:
         if kind.needs_heads and self._model.heads is None:
             self._missing[kind.key] = "there is no head bundle: name one with --heads"
             return
+        memory = PeakMemory(self._model.deployment.device)
+        memory.start()
         try:
-            row = await self._row(kind)
+            row = self._row(kind)
             await row.warm_up(_warm_up_questions(plan), plan.max_tokens)
         except AgentRuntimeError:
             raise
@@ -59,6 +59,8 @@ class OpenRows:
             self._missing[kind.key] = f"{type(error).__name__}: {' '.join(str(error).split())}"
             return
         self.rows[kind.key] = row
+        # Weights may be mapped and not read before they are first used.
+        self._loaded_mb.setdefault(kind.weights, memory.held())
 
     def report(self, kind: RowKind, measured: Measured) -> RowReport:
         """What a row did."""
@@ -72,7 +74,7 @@ class OpenRows:
             growth=measured.growth[kind.key],
             batches=measured.batches[kind.key],
             memory=MemoryFigures(
-                weights=self._weights_mb[kind.key], answering=measured.answering_mb[kind.key]
+                loaded=self._loaded_mb[kind.weights], answering=measured.answering_mb[kind.key]
             ),
         )
 
@@ -81,40 +83,29 @@ class OpenRows:
         for engine in self._engines.values():
             engine.close()
 
-    async def _row(self, kind: RowKind) -> Row:
+    def _row(self, kind: RowKind) -> Row:
         model = self._model
         if kind.fill is not None:
-            return RuntimeRow(await self._engine(kind), model, kind.fill)
+            return RuntimeRow(self._engine(kind.needs_heads), model, kind.fill)
         if kind.key in ("b3b", "b3b-verified"):
-            return SideBySideRow(await self._engine(kind), model, is_verified=kind.is_b2)
-        backend = self._generate(kind)
+            return SideBySideRow(self._engine(kind.needs_heads), model, is_verified=kind.is_b2)
+        backend = self._generate()
         if kind.key == "b0":
             return GenerateRow(backend, unconstrained, tries_static=False)
         constrain = XgrammarConstraint if kind.key == "b1-xgrammar" else LlguidanceConstraint
         return GenerateRow(backend, constrain(backend), tries_static=True)
 
-    def _generate(self, kind: RowKind) -> Transformers:
+    def _generate(self) -> Transformers:
         if self._transformers is None:
-            memory = PeakMemory(self._model.deployment.device)
-            memory.start()
             self._transformers = Transformers(self._model)
-            self._transformers_mb = memory.held()
-        self._weights_mb[kind.key] = self._transformers_mb
         return self._transformers
 
-    async def _engine(self, kind: RowKind) -> ModelEngine:
-        has_heads = kind.needs_heads
+    def _engine(self, has_heads: bool) -> ModelEngine:
         if has_heads not in self._engines:
             model = self._model
-            source = ModelSource(
-                model=model.folder, heads=model.heads if has_heads else None, adapter=model.adapter
-            )
-            memory = PeakMemory(model.deployment.device)
-            memory.start()
+            heads = model.heads if has_heads else None
+            source = ModelSource(model=model.folder, heads=heads, adapter=model.adapter)
             self._engines[has_heads] = ModelEngine(source, model.deployment)
-            await self._engines[has_heads].warm_up()
-            self._engines_mb[has_heads] = memory.held()
-        self._weights_mb[kind.key] = self._engines_mb[has_heads]
         return self._engines[has_heads]
 
 

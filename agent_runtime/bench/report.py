@@ -91,8 +91,8 @@ class BatchFigures(_Part):
 class MemoryFigures(_Part):
     """Megabytes, roughly: torch's allocator on CUDA, the process' resident set elsewhere."""
 
-    weights: float | None
-    """What loading took; rows that share weights state the same number."""
+    loaded: float | None
+    """What loading and warming up took; rows that share weights state the same number, that of the first."""
 
     answering: float | None
     """The most that one answer took beyond what was taken before it."""

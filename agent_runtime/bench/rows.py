@@ -63,6 +63,13 @@ class RowKind:
     is_b2: bool = False
 
     @property
+    def weights(self) -> str:
+        """Whose weights it runs on: rows that say the same share them."""
+        if self.key in ("b0", "b1-xgrammar", "b1-llguidance"):
+            return "transformers"
+        return "with heads" if self.needs_heads else "without heads"
+
+    @property
     def missing_packages(self) -> tuple[str, ...]:
         """What is not installed."""
         return tuple(name for name in self.packages if importlib.util.find_spec(name) is None)

@@ -49,6 +49,7 @@ async def run_bench(arguments: argparse.Namespace, context: CommandContext) -> B
     Raises:
         AgentRuntimeError: it contradicts itself, or the model cannot be used.
     """
+    transformers.utils.logging.disable_progress_bar()
     started, began = datetime.datetime.now(datetime.UTC), time.perf_counter()
     with tempfile.TemporaryDirectory() as scratch, _progress(context.progress) as tell:
         model = _model_of(arguments, context, Path(scratch), tell)

@@ -79,7 +79,7 @@ def _questions_table(report: BenchReport) -> Table:
 
 def _counts_table(rows: list[RowReport]) -> Table:
     table = _table(
-        "a call", "forwards, mean", "tokens, mean", "tokens a forward", "accepted", "weights MB", "answer MB"
+        "a call", "forwards, mean", "tokens, mean", "tokens a forward", "accepted", "loaded MB", "answer MB"
     )
     for row in rows:
         figures, memory = row.questions, row.memory
@@ -90,7 +90,7 @@ def _counts_table(rows: list[RowReport]) -> Table:
                 f"{figures.tokens.mean:.1f}",
                 f"{figures.tokens_a_forward:.1f}",
                 _or_nothing(figures.acceptance, "{:.1f}"),
-                _or_nothing(memory.weights, "{:.0f}"),
+                _or_nothing(memory.loaded, "{:.0f}"),
                 _or_nothing(memory.answering, "{:.0f}"),
             )
     return table

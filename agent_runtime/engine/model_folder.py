@@ -38,7 +38,7 @@ def find_model_folder(
             model, files=_FETCHED, example=_EXAMPLE, revision=revision, local_files_only=local_files_only
         )
     except FolderNotFound as error:
-        raise ConfigError(f"{what} {str(model)!r} {error}") from error
+        raise ConfigError(f"{what} folder {str(model)!r} {error}") from error
 
 
 def read_config(folder: Path, *, trust_remote_code: bool = False) -> Any:

@@ -22,6 +22,7 @@ from agent_runtime.bench.questions import Question, bounded, bundled_questions, 
 from agent_runtime.bench.report import BenchReport
 from agent_runtime.bench.rows import KIND_OF, KINDS, Answer, BenchModel, RowKind
 from agent_runtime.cli import main
+from tests.tiny_bundle import make_tiny_bundle
 from tests.tiny_model import make_tiny_model
 
 SECONDS_A_CALL = {"b0": 8.0, "b1-xgrammar": 4.0, "b2": 2.0, "b3": 1.0}
@@ -52,7 +53,7 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def quick_run(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[int, Path]:
     folder = tmp_path_factory.mktemp("out")
-    words = ["--quick", "--questions", "2", "--lengths", "4", "--batches", "2", "--max-tokens", "64"]
+    words = ["--quick", "--questions", "2", "--lengths", "4", "--batches", "2", "--max-tokens", "40"]
     files = ["--json", str(folder / "bench.json"), "--plot", str(folder / "bench.svg")]
     status = main(["bench", "--model", str(tiny), "--device", "cpu", *words, *files])
     return status, folder
@@ -91,6 +92,23 @@ def test_rows_without_a_bundle_say_what_to_do(quick_run: tuple[int, Path]) -> No
 
     assert set(missing) == {"diffusion", "verified"}
     assert all("--heads" in reason for reason in missing.values() if reason)
+
+
+def test_rows_with_a_bundle_are_measured_and_verified_writes_the_calls_of_b2(
+    tiny: Path, tmp_path: Path
+) -> None:
+    heads = make_tiny_bundle(tiny, tmp_path / "heads", spread=0.1)
+    file = tmp_path / "bench.json"
+    words = ["--quick", "--questions", "2", "--lengths", "--batches", "--max-tokens", "64"]
+    rows = ["--rows", "b2", "diffusion", "verified", "--device", "cpu", "--set", "dtype=float32"]
+
+    status = main(["bench", "--model", str(tiny), "--heads", str(heads), *words, *rows, "--json", str(file)])
+
+    report = BenchReport.model_validate_json(file.read_text())
+    assert status == 0 and report.settings.heads == str(heads)
+    assert {row.key: row.missing for row in report.rows} == {"b2": None, "diffusion": None, "verified": None}
+    assert [(one.row, one.holds) for one in report.agreements] == [("verified", True)]
+    assert all(row.questions is not None and row.questions.valid == 1.0 for row in report.rows)
 
 
 def test_json_fits_the_published_schema(quick_run: tuple[int, Path]) -> None:
@@ -313,7 +331,11 @@ def test_other_calls_than_those_of_b2_are_told_of_rows_that_must_not_make_any() 
 def test_growth_tells_written_tokens_and_leaves_out_rows_that_never_end() -> None:
     question = question_for("xx")
     part = GrowthQuestions(
-        kind="copied", argument_tokens=4, max_tokens=9, questions=(question,), encode=lambda text: list(text)
+        kind="copied",
+        argument_tokens=4,
+        max_tokens=9,
+        questions=(question,),
+        encode=lambda text: list(text.encode()),
     )
     plan = plan_of([question], growth=(part,), free_rows=frozenset({"b0"}))
 
