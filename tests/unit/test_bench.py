@@ -53,7 +53,7 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def quick_run(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[int, Path]:
     folder = tmp_path_factory.mktemp("out")
-    words = ["--quick", "--questions", "2", "--lengths", "4", "--batches", "2", "--max-tokens", "40"]
+    words = ["--quick", "--questions", "2", "--lengths", "4", "--batches", "2", "--max-tokens", "64"]
     files = ["--json", str(folder / "bench.json"), "--plot", str(folder / "bench.svg")]
     status = main(["bench", "--model", str(tiny), "--device", "cpu", *words, *files])
     return status, folder
