@@ -1,7 +1,7 @@
 """What one forward must read, write and multiply, and how long a device needs for that at least.
 
-A floor, not a forecast: caches that hold weights, kernels that wait for each other and everything the host
-does are left out. Free of torch.
+A floor, not a forecast: kernels that wait for each other, and everything the host does, are left out. Free of
+torch.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class ForwardCost:
 
     @property
     def num_bytes(self) -> int:
-        """All that is read and written."""
-        return self.weight_bytes + self.key_value_bytes + self.activation_bytes + self.score_bytes
+        """All that comes from memory and goes there; activations of some dozens of rows stay in caches."""
+        return self.weight_bytes + self.key_value_bytes + self.score_bytes
 
     def floor_s(self, rates: DeviceRates) -> float:
         """Seconds below which it cannot take: memory and multiplying go on side by side."""
