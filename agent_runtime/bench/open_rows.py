@@ -20,8 +20,6 @@ from .report import MemoryFigures, RowReport
 from .rows import BenchModel, Row, RowKind
 from .runtime_rows import RuntimeRow, SideBySideRow
 
-_WARM_UP_QUESTIONS = 1
-
 
 class OpenRows:
     """The rows that could be opened, by key, and why the others could not."""
@@ -110,6 +108,5 @@ class OpenRows:
 
 
 def _warm_up_questions(plan: Plan) -> Sequence[Question]:
-    """The first ones and the longest, which decides how large a static cache gets."""
-    longest = max(plan.questions, key=lambda question: len(str(question.tools)) + len(question.ask))
-    return [*plan.questions[:_WARM_UP_QUESTIONS], longest]
+    """The longest: it decides how large a static cache gets."""
+    return [max(plan.questions, key=lambda question: len(str(question.tools)) + len(question.ask))]
