@@ -22,6 +22,7 @@ _LEAST = 1e-6
 _LEAST_SPREAD = 1e-3
 """Features that vary less were the same for all samples, and keep their scale."""
 
+_SUREST_GUESS = 5.0
 _FARTHEST = 5.0
 """Features farther from usual than so many standard deviations count as this far."""
 
@@ -71,6 +72,8 @@ class SlotFeatures(NamedTuple):
     """1 where an earlier call of the turn has the same value in the same slot."""
     num_rivals: float
     """Numbers (for a number) or constants (for one of several) in the user's messages that no slot has."""
+    is_cut_short: float
+    """1 where a value of the call, or the call itself, was ended by its limit."""
     name_log_probability: float
     """Of the tool's name."""
     num_slots: float
@@ -179,7 +182,7 @@ class ConfidenceHead(nn.Module):
         """
         logs = features[..., SlotFeatures._fields.index("log_probability")]
         learned: Tensor = self.slots(features, self.kind_embedding(kinds))
-        return log_odds(logs.exp()) + learned
+        return _first_guess(logs) + learned
 
     def of_calls(self, features: Tensor) -> Tensor:
         """Log-odds that calls are right as a whole; untrained, those of all decisions together.
@@ -193,7 +196,7 @@ class ConfidenceHead(nn.Module):
         names = ("log_probability", "name_log_probability", "structure_log_probability")
         logs = features[..., [CallFeatures._fields.index(name) for name in names]].sum(-1)
         learned: Tensor = self.calls(features)
-        return log_odds(logs.exp()) + learned
+        return _first_guess(logs) + learned
 
 
 _LOGARITHMIC = frozenset(
@@ -230,6 +233,11 @@ def _tensor(rows: Sequence[tuple[float, ...]], names: tuple[str, ...]) -> Tensor
     counts = [at for at, name in enumerate(names) if name in _LOGARITHMIC]
     tensor[:, counts] = tensor[:, counts].clamp(min=0.0).log1p()
     return tensor.nan_to_num(posinf=1e6, neginf=-1e6)
+
+
+def _first_guess(log_probability: Tensor) -> Tensor:
+    """Log-odds that are never so sure that what is learned could not correct them."""
+    return log_odds(log_probability.exp()).clamp(-_SUREST_GUESS, _SUREST_GUESS)
 
 
 def log_odds(probability: Tensor) -> Tensor:

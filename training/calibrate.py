@@ -43,11 +43,13 @@ class JudgedTurn:
 
     Attributes:
         kind: what its conversation teaches.
+        fill: how its calls were filled.
         calls: in the order they were made.
         is_exact_with: whether the turn were exactly right with the first so many of its calls, from none on.
     """
 
     kind: str
+    fill: str
     calls: tuple[JudgedCall, ...]
     is_exact_with: tuple[bool, ...]
 
@@ -105,14 +107,14 @@ async def judged_turns(
                     await runtime.respond(example.messages[:-1], tools=example.tools, date=example.date)
                 except AgentRuntimeError:
                     continue  # a case the runtime refuses has no call to judge
-                judged.append(judge(example, recorder.calls.pop(key, [])))
+                judged.append(judge(example, recorder.calls.pop(key, []), fill=deployment.fill))
                 on_turn(judged[-1])
 
         await asyncio.gather(*(answer() for _ in range(concurrency)))
     return judged
 
 
-def judge(example: Example, made: Sequence[tuple[FilledCall, CallContext]]) -> JudgedTurn:
+def judge(example: Example, made: Sequence[tuple[FilledCall, CallContext]], *, fill: str) -> JudgedTurn:
     """Compare the calls of a turn with those of the reference, each with the one most like it."""
     left = [(call["name"], call["arguments"]) for call in example.target.get("tool_calls") or ()]
     num_expected = len(left)
@@ -132,7 +134,7 @@ def judge(example: Example, made: Sequence[tuple[FilledCall, CallContext]]) -> J
             )
         )
         is_exact_with.append(len(calls) == num_expected and all(judged.is_right for judged in calls))
-    return JudgedTurn(kind=example.kind, calls=tuple(calls), is_exact_with=tuple(is_exact_with))
+    return JudgedTurn(kind=example.kind, fill=fill, calls=tuple(calls), is_exact_with=tuple(is_exact_with))
 
 
 def _right_slots(call: FilledCall, reference: Mapping[str, Any]) -> dict[str, bool]:

@@ -123,14 +123,18 @@ class Stated:
     Attributes:
         slots, are_slots_right: of the slots of calls with the right tool.
         slot_kinds: of the same.
+        slot_turns: of the same: which turn each belongs to.
         calls, are_calls_right: of all calls.
+        call_turns: which turn each belongs to.
     """
 
     slots: Tensor
     are_slots_right: Tensor
     slot_kinds: Tensor
+    slot_turns: Tensor
     calls: Tensor
     are_calls_right: Tensor
+    call_turns: Tensor
 
 
 def fit_confidence(
@@ -173,13 +177,7 @@ def fit_confidence(
         head.eval(),
         slot_temperature,
         call_temperature,
-        Stated(
-            stated[judged],
-            slots.is_right[judged],
-            slots.kinds[judged],
-            call_temperature.probability(call_odds),
-            is_right,
-        ),
+        _stated(slots, calls, stated, call_temperature.probability(call_odds)),
     )
 
 
@@ -209,8 +207,10 @@ def _stated(
         of_slots[judged],
         slots.is_right[judged],
         slots.kinds[judged],
+        slots.turns[judged],
         of_calls,
         torch.tensor([float(call.is_right) for _, call in calls]),
+        torch.tensor([at for at, _ in calls], dtype=torch.long),
     )
 
 
@@ -238,7 +238,7 @@ def _fit_slots(
     head: ConfidenceHead, slots: Slots, chosen: Tensor, weight: Tensor, recipe: ConfidenceFitRecipe
 ) -> None:
     features, kinds, is_right = slots.features[chosen], slots.kinds[chosen], slots.is_right[chosen]
-    head.slots.begin_on(features)
+    head.slots.begin_on(features, weight[chosen])
     _descend(
         [*head.slots.parameters(), *head.kind_embedding.parameters()],
         lambda: confidence_loss(head(features, kinds), is_right, weight[chosen]),

@@ -85,6 +85,9 @@ def reliability_tables(reliability: Reliability) -> str:
         if int((here := learned.slot_kinds == kind).sum()) >= _FEWEST
     ]
     head = "| | samples | right | ECE | AUROC | Brier |\n|---|---|---|---|---|---|\n"
+    fills = sorted({turn.fill for turn in reliability.turns})
+    if len(fills) > 1:
+        rows += [row for fill in fills for row in _rows_of_fill(fill, reliability)]
     return (
         head
         + "\n".join(rows)
@@ -94,6 +97,17 @@ def reliability_tables(reliability: Reliability) -> str:
         + "\n\n"
         + _abstention(reliability)
     )
+
+
+def _rows_of_fill(fill: str, reliability: Reliability) -> list[str]:
+    """Values and calls of one fill."""
+    learned, turns = reliability.learned, reliability.turns
+    here = torch.tensor([turn.fill == fill for turn in turns])
+    of_slots, of_calls = here[learned.slot_turns], here[learned.call_turns]
+    return [
+        _row(f"values, {fill}", honesty(learned.slots[of_slots], learned.are_slots_right[of_slots])),
+        _row(f"calls, {fill}", honesty(learned.calls[of_calls], learned.are_calls_right[of_calls])),
+    ]
 
 
 def _row(name: str, found: Honesty) -> str:

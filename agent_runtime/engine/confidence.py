@@ -8,6 +8,7 @@ becomes a calibrated probability; without one, confidence is the product of the 
 from __future__ import annotations
 
 import copy
+import json
 import math
 import re
 from collections import Counter
@@ -109,7 +110,7 @@ class LearnedConfidence:
                 path: 0.0 if slot.has_overflowed else probability
                 for (path, slot), probability in zip(call.slots.items(), stated, strict=True)
             }
-        if call.confidence == 0.0:
+        if call.is_cut_short or any(slot.has_overflowed for slot in call.slots.values()):
             return CallConfidence(call=0.0, slots=slots)
         odds = self._head.of_calls(call_tensor([known.call_features(tuple(slots.values()))]))
         return CallConfidence(call=float(self._calibration.call.probability(odds)[0]), slots=slots)
@@ -201,8 +202,10 @@ class KnownCall:
             support=0.0 if span is None else support_of(span, text, path, description),
             is_shared=span is not None and self._readers[span] > 1,
             item=_item(path),
+            num_twins=self._twins[_list_of(path), _same(slot.value)] - 1 if _list_of(path) else 0,
             is_repeated=self._is_repeated(path, slot.value),
             num_rivals=self._num_rivals(slot),
+            is_cut_short=self._is_cut_short,
             name_log_probability=_sum(self._call.name_decisions),
             num_slots=len(self._call.slots),
             num_tools=context.num_tools,
@@ -214,6 +217,15 @@ class KnownCall:
     @cached_property
     def _readers(self) -> Counter[EvidenceSpan]:
         return Counter(span for span in self._context.evidence.values() if span is not None)
+
+    @cached_property
+    def _twins(self) -> Counter[tuple[str, str]]:
+        """How often each value stands in each list of the call."""
+        return Counter((_list_of(path), _same(slot.value)) for path, slot in self._call.slots.items())
+
+    @cached_property
+    def _is_cut_short(self) -> bool:
+        return self._call.is_cut_short or any(slot.has_overflowed for slot in self._call.slots.values())
 
     @cached_property
     def _latest_user(self) -> int:
@@ -266,6 +278,15 @@ def _sum(decisions: Sequence[Decision]) -> float:
 
 def _lowest_margin(decisions: Sequence[Decision]) -> float:
     return min((decision.margin for decision in decisions), default=_SUREST)
+
+
+def _list_of(path: str) -> str:
+    """The path with its item numbers left open; empty outside lists."""
+    return re.sub(r"(?<![^.])\d+(?![^.])", "*", path) if _item(path) else ""
+
+
+def _same(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
 
 
 def _item(path: str) -> int:

@@ -274,7 +274,7 @@ async def test_a_bundle_with_nothing_but_confidence_serves_every_fill(
     assert bundle.confidence is not None
     shaken(bundle.confidence)
     bundle.save_pretrained(tmp_path)
-    deployment = DeploymentConfig(fill=fill, max_tokens=60)  # type: ignore[arg-type]  # parametrised
+    deployment = DeploymentConfig(fill=fill, max_tokens=60)
     turns = []
     for heads in (None, tmp_path):
         async with AgentRuntime.load(model, heads=heads, deployment=deployment) as runtime:

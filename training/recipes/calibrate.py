@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -27,7 +27,7 @@ from heads import (
 
 from ..calibrate import JudgedTurn, judged_turns
 from ..confidence_fit import ConfidenceFitRecipe, fit_confidence, stated_by, stated_plainly
-from ..data import Example, synthetic_examples
+from ..data import synthetic_examples
 from ..recipe import RecipePart
 from ..reliability import (
     Reliability,
@@ -65,8 +65,9 @@ class CalibrateRecipe(RecipePart):
     data: CalibrateDataRecipe = CalibrateDataRecipe()
     fit: ConfidenceFitRecipe = ConfidenceFitRecipe()
 
-    fill: Literal["autoregressive", "verified", "diffusion"] = "verified"
-    """How the calls are filled. Verified calls are those of the autoregressive fill, sooner."""
+    fills: tuple[Literal["autoregressive", "verified", "diffusion"], ...] = ()
+    """How the calls are filled, each for its part of the conversations. None named: verified (its calls are
+    those of the autoregressive fill, sooner), and diffusion where the bundle has a head for it."""
 
     concurrency: int = Field(default=8, ge=1)
     """Turns at the same time."""
@@ -106,19 +107,24 @@ def calibrate(
     bundle = _bundle_for(model, heads, recipe)
     data = recipe.data
 
+    fills = recipe.fills or (("verified", "diffusion") if bundle.diffusion is not None else ("verified",))
+
     def ask(seed: int, count: int, minutes: float) -> list[JudgedTurn]:
-        examples: Iterable[Example] = islice(synthetic_examples(seed, split="dev"), count)
-        return asyncio.run(
-            judged_turns(
+        turns: list[JudgedTurn] = []
+        share = count // len(fills)
+        for number, fill in enumerate(fills):
+            examples = islice(synthetic_examples(seed, share * number, split="dev"), share)
+            asked = judged_turns(
                 model,
                 examples,
-                heads=heads if recipe.fill == "diffusion" else None,
-                deployment=DeploymentConfig(fill=recipe.fill),
+                heads=heads if fill == "diffusion" else None,
+                deployment=DeploymentConfig(fill=fill),
                 concurrency=recipe.concurrency,
-                max_seconds=60 * minutes,
+                max_seconds=60 * minutes / len(fills),
                 on_turn=on_turn,
             )
-        )
+            turns += asyncio.run(asked)
+        return turns
 
     fitted_on = ask(data.fit_seed, data.num_fit, data.minutes * 2 / 3)
     tested_on = ask(data.test_seed, data.num_test, data.minutes / 3)
@@ -141,8 +147,8 @@ def calibrate(
         reliability,
         about=(
             f"Fitted on the calls of {len(fitted_on):,} composed conversations (seed {data.fit_seed}), "
-            f"measured on {len(tested_on):,} others (seed {data.test_seed}); fill {recipe.fill}. Neither has "
-            "an action that backbones are trained on."
+            f"measured on {len(tested_on):,} others (seed {data.test_seed}); fill {' and '.join(fills)}. "
+            "Neither has an action that backbones are trained on."
         ),
     )
     return Calibrated(bundle, reliability, written)
