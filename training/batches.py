@@ -17,6 +17,8 @@ from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from agent_runtime.errors import ConfigError
+
 from .recipe import BatchRecipe
 
 PROCESS_START_S = 300.0
@@ -259,6 +261,8 @@ class BatchStream:
                         "the data process ended without a word: try `python -m training data show`"
                     ) from None
                 continue
+            if isinstance(made, ConfigError):
+                raise made
             if isinstance(made, str):
                 raise RuntimeError(f"the data process failed: {made}")
             return made
@@ -287,6 +291,8 @@ def _produce(
             if not _has_put(output, batch):
                 return
         output.put("the data source ended, but it must be endless")
+    except ConfigError as error:  # the user's to mend, in these words
+        output.put(error)
     except Exception as error:  # whatever broke is told to the training process, which cannot see this one
         output.put(f"{type(error).__name__}: {error}")
 

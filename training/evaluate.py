@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jsonschema
 
@@ -31,8 +31,6 @@ from .scores import Outcome, is_same_calls
 SYNTHETIC_SEED = 1_000_003
 """Held-out conversations: actions and seed that training never draws."""
 
-Fill = Literal["autoregressive", "diffusion", "verified"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
@@ -47,6 +45,31 @@ class Case:
     expected: tuple[Call, ...]
     is_call_expected: bool
     judge: Callable[[Sequence[Call]], bool]
+
+    def outcome(
+        self, given: tuple[Call, ...], text: str, *, began: float, is_readable: bool = True
+    ) -> Outcome:
+        """What came of it.
+
+        Args:
+            given: calls of the reply.
+            text: its words.
+            began: when it was asked, by `time.perf_counter`.
+            is_readable: False when what was written is no call, though it wanted to be one.
+        """
+        return Outcome(
+            id=self.id,
+            group=self.group,
+            kind=self.kind,
+            expected=self.expected,
+            given=given,
+            text=text,
+            is_exact=is_readable and self.judge(given),
+            is_call_expected=self.is_call_expected,
+            is_valid=is_readable and are_valid(given, self.tools),
+            has_tried=bool(given) or not is_readable,
+            latency_ms=(time.perf_counter() - began) * 1000,
+        )
 
 
 def read_cases(source: str, *, limit: int | None = None) -> Iterator[Case]:
@@ -158,19 +181,7 @@ async def _outcome(runtime: AgentRuntime, case: Case) -> Outcome:
         given = tuple(Call(call.name, call.arguments) for call in turn.tool_calls)
     except AgentRuntimeError as error:  # a case the runtime refuses counts as answered wrong, with the reason
         text = f"{type(error).__name__}: {error}"
-    return Outcome(
-        id=case.id,
-        group=case.group,
-        kind=case.kind,
-        expected=case.expected,
-        given=given,
-        text=text,
-        is_exact=case.judge(given),
-        is_call_expected=case.is_call_expected,
-        is_valid=are_valid(given, case.tools),
-        has_tried=bool(given),
-        latency_ms=(time.perf_counter() - began) * 1000,
-    )
+    return case.outcome(given, text, began=began)
 
 
 def are_valid(calls: Sequence[Call], tools: Sequence[dict[str, Any]]) -> bool:

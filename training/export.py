@@ -18,9 +18,9 @@ from agent_runtime.prompt import PromptFormat, compact_chat_template
 from .checkpoint import Checkpoint, find_checkpoint, load_checkpoint
 from .model_card import model_card
 from .recipe import METRICS_FILE, RECIPE_FILE, BackboneRecipe
-from .tokenizer import load_tokenizer, save_tokenizer
 from .run import load_weights
-from .trainer import new_model
+from .tokenizer import load_tokenizer, save_tokenizer
+from .trainer import new_backbone
 
 
 def read_run(run: Path, name: str = "latest") -> tuple[BackboneRecipe, Checkpoint]:
@@ -42,15 +42,7 @@ def read_run(run: Path, name: str = "latest") -> tuple[BackboneRecipe, Checkpoin
 
 def trained_model(recipe: BackboneRecipe, checkpoint: Checkpoint) -> SmolLM3ForCausalLM:
     """The backbone of a checkpoint, in float32."""
-    tokenizer = load_tokenizer(Path(recipe.tokenizer))
-    model = new_model(
-        recipe.architecture,
-        vocab_size=len(tokenizer),
-        bos_id=tokenizer.bos_token_id,
-        eos_id=tokenizer.eos_token_id,
-        pad_id=tokenizer.pad_token_id,
-        seed=recipe.seed,
-    )
+    model = new_backbone(recipe, load_tokenizer(Path(recipe.tokenizer)))
     load_weights(model, checkpoint)
     return model
 

@@ -20,7 +20,7 @@ from agent_runtime.messages import read_messages
 from agent_runtime.prompt import PromptFormat, parse_reply, render_prompt
 
 from .conversations import offered_tools
-from .evaluate import Case, are_valid
+from .evaluate import Case
 from .scores import Outcome
 
 MAX_NEW_TOKENS = 256
@@ -57,19 +57,7 @@ class FreeDecoder:
         text = self._tokenizer.decode(written[0, len(prompt.ids) :]).removesuffix(self._format.reply_end)
         parsed = parse_reply(text, [tool["name"] for tool in case.tools])
         given = tuple(Call(call.name, call.arguments) for call in parsed.calls)
-        return Outcome(
-            id=case.id,
-            group=case.group,
-            kind=case.kind,
-            expected=case.expected,
-            given=given,
-            text=parsed.content,
-            is_exact=not parsed.problems and case.judge(given),
-            is_call_expected=case.is_call_expected,
-            is_valid=not parsed.problems and are_valid(given, case.tools),
-            has_tried=bool(given or parsed.problems),
-            latency_ms=(time.perf_counter() - began) * 1000,
-        )
+        return case.outcome(given, parsed.content, began=began, is_readable=not parsed.problems)
 
 
 def evaluate_freely(

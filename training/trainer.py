@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import SmolLM3Config, SmolLM3ForCausalLM
+from transformers import PreTrainedTokenizerFast, SmolLM3Config, SmolLM3ForCausalLM
 
 from .batches import Batch, DataState, SequenceSource, batches
 from .forward import LossSums, TrainingForward
@@ -60,6 +60,18 @@ def new_model(
         model = SmolLM3ForCausalLM(config).float()
         _scale_first_weights(model, architecture)
         return model
+
+
+def new_backbone(recipe: BackboneRecipe, tokenizer: PreTrainedTokenizerFast) -> SmolLM3ForCausalLM:
+    """A freshly initialised backbone as a recipe and its tokenizer have it."""
+    return new_model(
+        recipe.architecture,
+        vocab_size=len(tokenizer),
+        bos_id=tokenizer.bos_token_id,
+        eos_id=tokenizer.eos_token_id,
+        pad_id=tokenizer.pad_token_id,
+        seed=recipe.seed,
+    )
 
 
 @torch.no_grad()

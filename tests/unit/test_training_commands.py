@@ -100,6 +100,19 @@ def test_missing_tokenizer_is_named(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert f"no tokenizer in {tmp_path / 'none'}" in capsys.readouterr().err
 
 
+@pytest.mark.slow
+def test_missing_rows_found_by_the_data_process_are_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib")
+    tokenizer = f"tokenizer={ROOT / 'agent_runtime/embedded/model'}"
+    rows = [f"data.public={tmp_path / 'none'}", "data.public_share=1", "data.sibling_share=0"]
+    changes = [tokenizer, f"output={tmp_path}", *rows]
+
+    assert main(["backbone", *SMALL_RUN, *(part for change in changes for part in ("--set", change))]) == 2
+    assert f"error: no *.jsonl.zst files of public rows in {tmp_path / 'none'}" in capsys.readouterr().err
+
+
 def test_change_that_is_no_yaml_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["backbone", "--set", 'trackers=["tensorboard]']) == 2
     assert "is no YAML value" in capsys.readouterr().err

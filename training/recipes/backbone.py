@@ -14,7 +14,7 @@ from ..recipe import ArchitectureRecipe, BackboneRecipe, BatchRecipe, DataRecipe
 from ..run import Watcher
 from ..source import ConversationSource
 from ..tokenizer import load_tokenizer
-from ..trainer import Trainer, new_model
+from ..trainer import Trainer, new_backbone
 
 
 def backbone_preset(preset: Preset) -> BackboneRecipe:
@@ -69,14 +69,7 @@ def train_backbone(recipe: BackboneRecipe, *, watchers: tuple[Watcher, ...] = ()
         torch.set_num_threads(recipe.threads)
     folder = Path(recipe.tokenizer)
     tokenizer = load_tokenizer(folder)
-    model = new_model(
-        recipe.architecture,
-        vocab_size=len(tokenizer),
-        bos_id=tokenizer.bos_token_id,
-        eos_id=tokenizer.eos_token_id,
-        pad_id=tokenizer.pad_token_id,
-        seed=recipe.seed,
-    )
+    model = new_backbone(recipe, tokenizer)
     if recipe.begin_with is not None:
         begin_with(model, Path(recipe.begin_with))
     trainer = Trainer(
