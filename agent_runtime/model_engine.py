@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .config import DeploymentConfig, resolve
-from .errors import ClosedError
+from .errors import BundleError, ClosedError
 from .messages import Turn
 from .turn_engine import OnEvent, TurnOrder
 
@@ -144,6 +144,11 @@ class ModelEngine:
         bundle = None
         if source.heads is not None:
             bundle = load_bundle(source.heads, local_files_only=source.local_files_only)
+            if self._deployment.fill == "diffusion" and not bundle.config.reads_states:
+                raise BundleError(
+                    f"heads {str(source.heads)!r}: fill='diffusion' needs heads that propose values, and "
+                    "this bundle has none: give another, or use fill='verified' or 'autoregressive'"
+                )
         backbone = Backbone.load(
             source.model,
             device=resolved.device,

@@ -56,7 +56,7 @@ Layers read: {taps}. Mask id {mask}, null id {null}.
 ```python
 from agent_runtime import AgentRuntime, DeploymentConfig
 
-runtime = AgentRuntime.load(BACKBONE, heads=THIS, deployment=DeploymentConfig(fill="diffusion"))
+runtime = AgentRuntime.load(BACKBONE, heads=THIS, deployment=DeploymentConfig(fill="{fill}"))
 ```
 """
 
@@ -89,6 +89,7 @@ def model_card(
         taps=", ".join(map(str, config.taps)),
         mask=config.mask_token_id,
         null=config.null_token_id,
+        fill="verified" if config.diffusion is None else "diffusion",
         calibration="\n".join(measured) or "Not fitted: probabilities are what the heads say.",
         notes=notes.strip() or _NO_NOTES,
     )

@@ -21,6 +21,7 @@ from agent_runtime.engine.confidence import (
 )
 from agent_runtime.engine.fill import Decision, FilledCall, FilledSlot
 from agent_runtime.engine.turn import turn_program
+from agent_runtime.errors import BundleError
 from agent_runtime.messages import EvidenceSpan, Message, SlotDetail, ToolCall, Turn
 from agent_runtime.scaffold.nodes import Slot
 from agent_runtime.scaffold.shape import ConstantsShape, IntegerShape, StringShape
@@ -262,18 +263,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def test_a_bundle_with_nothing_but_confidence_serves_every_fill(
     model: Path, tmp_path: Path, fill: str
 ) -> None:
-    facts = Backbone.load(model).facts
-    config = HeadConfig(
-        backbone=facts,
-        taps=(facts.num_layers,),
-        mask_token_id=0,
-        null_token_id=1,
-        confidence=ConfidenceConfig(width=8),
-    )
-    bundle = HeadBundle(config)
-    assert bundle.confidence is not None
-    shaken(bundle.confidence)
-    bundle.save_pretrained(tmp_path)
+    _confidence_alone(model).save_pretrained(tmp_path)
     deployment = DeploymentConfig(fill=fill, max_tokens=60)
     turns = []
     for heads in (None, tmp_path):
@@ -284,6 +274,32 @@ async def test_a_bundle_with_nothing_but_confidence_serves_every_fill(
     assert plain.arguments == learned.arguments
     assert plain.slots["is_late"].confidence != pytest.approx(learned.slots["is_late"].confidence, abs=1e-4)
     assert turns[0].usage == turns[1].usage
+
+
+async def test_heads_that_propose_nothing_cannot_fill(model: Path, tmp_path: Path) -> None:
+    _confidence_alone(model).save_pretrained(tmp_path)
+
+    with pytest.raises(BundleError, match="fill='diffusion' needs heads that propose values"):
+        async with AgentRuntime.load(
+            model, heads=tmp_path, deployment=DeploymentConfig(fill="diffusion")
+        ) as runtime:
+            await runtime.warm_up()
+
+
+def _confidence_alone(model: Path) -> HeadBundle:
+    facts = Backbone.load(model).facts
+    bundle = HeadBundle(
+        HeadConfig(
+            backbone=facts,
+            taps=(facts.num_layers,),
+            mask_token_id=0,
+            null_token_id=1,
+            confidence=ConfidenceConfig(width=8),
+        )
+    )
+    assert bundle.confidence is not None
+    shaken(bundle.confidence)
+    return bundle
 
 
 def _stay(is_late: bool) -> None:
