@@ -120,7 +120,7 @@ def keeps_bits(static: StaticForward, plan: BucketPlan, try_rows: Callable[[Tens
     def made_up(*size: int) -> Tensor:
         return torch.randn(size, generator=generator).to(device=device, dtype=dtype)
 
-    with torch.inference_mode():
+    with torch.inference_mode(), static.fixed_kernels():
         if not is_same_at_any_place(try_rows, made_up(plan.num_rows, static.hidden_size)):
             return False
         shortest = plan.lengths[0]

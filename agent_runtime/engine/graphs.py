@@ -12,13 +12,11 @@ import bisect
 import itertools
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .batching import BatchRule
 from .chunks import Chunk
@@ -204,7 +202,7 @@ class GraphedForward:
 
     def _record(self, bucket: Bucket) -> Callable[[], None]:
         def run() -> None:
-            with torch.inference_mode(), _fixed_kernels(self._static.logits.device):
+            with torch.inference_mode(), self._static.fixed_kernels():
                 self._static(bucket)
 
         while True:
@@ -240,10 +238,3 @@ class GraphedForward:
         scores = torch.empty(chosen.shape, dtype=torch.float32, pin_memory=logits.device.type == "cuda")
         scores.copy_(chosen.float())
         return list(torch.split(scores, [len(of_chunk) for of_chunk in wanted]))
-
-
-def _fixed_kernels(device: torch.device) -> AbstractContextManager[None]:
-    """On CUDA one kind of attention: fused, takes masks, and treats every row of a block alike."""
-    if device.type != "cuda":
-        return nullcontext()
-    return sdpa_kernel([SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH])

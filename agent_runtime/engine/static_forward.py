@@ -12,12 +12,14 @@ stands beside it, wherever a kernel treats the rows of a block alike (`same_rows
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .chunks import Chunk
 from .parts import Layer, Parts
@@ -127,6 +129,12 @@ class StaticForward:
         """Compute as written again."""
         self._project, self._finish = project, finish
         self.is_compiled = False
+
+    def fixed_kernels(self) -> AbstractContextManager[None]:
+        """Within it attention on CUDA is of one kind: fused, with masks, all rows of a block alike."""
+        if self.logits.device.type != "cuda":
+            return nullcontext()
+        return sdpa_kernel([SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH])
 
     @property
     def hidden_size(self) -> int:

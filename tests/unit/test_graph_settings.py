@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from agent_runtime import ConfigError, DeploymentConfig
@@ -84,3 +86,13 @@ def test_variables_set_graphs_too() -> None:
 def test_shapes_that_cannot_be_are_refused(buckets: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="graph_buckets"):
         DeploymentConfig.model_validate({"graph_buckets": buckets})
+
+
+def test_deployment_of_the_guide_can_be_read(tmp_path: Path) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "gpu.md").read_text(encoding="utf-8")
+    file = tmp_path / "deployment.yaml"
+    file.write_text(guide.split("```yaml\n")[1].split("```")[0], encoding="utf-8")
+
+    deployment = DeploymentConfig.from_yaml(file)
+
+    assert (deployment.graph_buckets.rows, deployment.max_batch) == (128, 8)
