@@ -204,7 +204,7 @@ def test_branches_and_states_are_the_same_alone_and_in_a_crowd(
     shared = random.Random(5).choices(range(500), k=140)
     limits = SchedulerLimits(max_batch=4, max_queue=99, prefix_cache_tokens=cache_tokens)
     scheduler = Scheduler(lambda: backbone, limits)
-    crowd: dict[int, list[Tensor]] = {}
+    crowd: dict[int, Any] = {}
 
     def note(number: int) -> Callable[[Any, BaseException | None], None]:
         return lambda outcome, error: crowd.update({number: outcome if error is None else error})
