@@ -33,9 +33,12 @@ from agent_runtime.engine.parts import Layer, Parts
 from agent_runtime.engine.scheduler import SchedulerLimits, run_alone
 from agent_runtime.engine.slab_pool import SlabPool
 from agent_runtime.engine.static_forward import Bucket, StaticForward, finish, project
+from agent_runtime.engine.view import BackboneView
+from agent_runtime.prompt import PromptFormat
 from tests.forward_programs import greedy, wander
 from tests.tiny_model import make_tiny_model
 from tests.unit.tape_recorder import TapeRecorder
+from tests.unit.test_verified_turns import compared, random_shapes, requests_of
 
 TAPS = (0, 2, 4)
 NUM_ROWS = 16
@@ -512,3 +515,17 @@ def test_backbone_cuts_exact_forwards_as_wide_as_its_graphs(folder: Path) -> Non
 
     assert rule.padded_rows == 16
     assert [rule.with_padding(count) for count in (1, 16, 17)] == [16, 16, 17]
+
+
+async def test_verified_turns_through_graphs_are_the_autoregressive_ones(tmp_path: Path) -> None:
+    folder = make_tiny_model(tmp_path, spread=0.2, seed=1)
+    order = replace(ORDER, rows=32, max_batch=5)
+    backbone = Backbone.load(folder, dtype="bfloat16", max_seq_len=1024, graphs=order)
+    view = BackboneView.from_tokenizer(
+        backbone.tokenizer, PromptFormat.compact(), vocab_size=backbone.vocab_size
+    )
+
+    seen = await compared(backbone, requests_of(view, random_shapes(4, 1), 1), view)
+
+    assert seen.num_calls >= 1
+    assert seen.verified_forwards <= seen.forwards
