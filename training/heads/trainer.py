@@ -78,6 +78,11 @@ class HeadsTrainer(TrainingRun):
         self.write_bundle()
         return target
 
+    def _save(self, data: dict[str, Any], *, is_best: bool) -> None:
+        super()._save(data, is_best=is_best)
+        if is_best:  # so that a bundle can be tried while training goes on
+            self.write_bundle()
+
     def write_bundle(self) -> Path:
         """Write the best checkpoint's heads as a bundle folder."""
         target = find_checkpoint(self.folder, "best") or find_checkpoint(self.folder)

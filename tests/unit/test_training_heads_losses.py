@@ -1,0 +1,95 @@
+"""Every loss of the heads reaches the parameters it is for, and no others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from tests.unit.head_batches import objective, read, tiny_backbone, tiny_batch
+from training.heads.objective import HeadObjective
+from training.losses import LossWeights
+
+NOTHING = {
+    "entropy": 0.0,
+    "null_penalty": 0.0,
+    "distillation": 0.0,
+    "span": 0.0,
+    "presence": 0.0,
+    "length": 0.0,
+}
+
+
+def reached(**weights: float) -> set[str]:
+    """Parameters with a gradient under these weights, the token loss taken away."""
+    made = objective()
+    made._weights = LossWeights(**{**NOTHING, **weights})
+    batch, states = read(tiny_batch(), made)
+    losses = made.losses(batch, states, progress=0.5, generator=torch.Generator().manual_seed(0))
+    total = losses.total
+    total.backward()  # type: ignore[no-untyped-call]
+    return set(gradients(made))
+
+
+def gradients(made: HeadObjective) -> Iterator[str]:
+    for name, parameter in made.bundle.named_parameters():
+        if parameter.grad is not None and float(parameter.grad.abs().sum()) > 0:
+            yield name
+
+
+def test_token_and_distillation_losses_reach_the_diffusion_head_alone() -> None:
+    alone = reached()
+    assert alone == reached(distillation=1.0)
+    heads = {name.split(".")[0] for name in alone}
+    assert heads == {"diffusion"}
+    whole = {f"diffusion.{name}" for name, _ in objective().bundle.diffusion.named_parameters()}  # type: ignore[union-attr]
+    assert whole - alone == set()
+
+
+def test_span_loss_reaches_every_parameter_of_the_span_head() -> None:
+    found = {name for name in reached(span=1.0) if not name.startswith("diffusion.")}
+    whole = {f"span.{name}" for name, _ in objective().bundle.span.named_parameters()}  # type: ignore[union-attr]
+    assert found == whole
+
+
+def test_whole_span_loss_reaches_the_span_head_too() -> None:
+    found = reached(span=1.0, span_pointer=0.0, span_soft=0.0, span_absent=0.0, span_whole=1.0)
+    assert "span.num_tokens_out.weight" in found and "span.absent_out.weight" not in found
+
+
+@pytest.mark.parametrize(("name", "output"), [("length", "length_out"), ("presence", "presence_out")])
+def test_probes_learn_each_from_its_own_loss(name: str, output: str) -> None:
+    found = {parameter for parameter in reached(**{name: 1.0}) if parameter.startswith("probes.")}
+    outputs = {parameter.split(".")[1] for parameter in found if "_out" in parameter}
+    assert outputs == {output}
+    assert "probes.anchor_in.weight" in found
+
+
+def test_the_backbone_has_no_gradient() -> None:
+    reached(span=1.0, distillation=1.0)
+    assert all(parameter.grad is None for parameter in tiny_backbone().model.parameters())
+
+
+def test_products_in_bfloat16_give_gradients_in_float32() -> None:
+    made = objective(dtype=torch.bfloat16)
+    batch, states = read(tiny_batch(), made)
+    losses = made.losses(
+        batch, states.to(torch.bfloat16), progress=0.0, generator=torch.Generator().manual_seed(0)
+    )
+    losses.total.backward()  # type: ignore[no-untyped-call]
+    assert made.bundle.diffusion is not None
+    gradient = made.bundle.diffusion.delta_out.weight.grad
+    assert gradient is not None and gradient.dtype == torch.float32
+    assert torch.isfinite(gradient).all()
+
+
+def test_drafts_are_the_same_for_the_same_seed_and_others_for_another() -> None:
+    made = objective()
+    batch, states = read(tiny_batch(), made)
+
+    def loss(seed: int) -> float:
+        generator = torch.Generator().manual_seed(seed)
+        return float(made.losses(batch, states, progress=0.2, generator=generator).total.detach())
+
+    assert loss(1) == loss(1) != loss(2)
