@@ -1,4 +1,4 @@
-"""What heads are trained on: samples of calls, rows read in one forward, and the inputs that serving makes."""
+"""What heads are trained on: samples of calls, rows read in one forward, the inputs that serving makes."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ class FrozenBackbone:
         return int(self.tokenizer.pad_token_id or 0)
 
     def head_config(self, recipe: HeadsRecipe) -> HeadConfig:
-        """The config of new heads.
+        """The config of new heads; how sure to be of a value is learnt later, by `calibrate`.
 
         Raises:
             ConfigError: the tokenizer lacks the reserved tokens.
@@ -105,6 +105,7 @@ class FrozenBackbone:
                     update={"num_blocks": sizes.span_blocks, "dropout": sizes.dropout}
                 ),
                 "probes": made.probes.model_copy(update={"dropout": sizes.dropout}),
+                "confidence": None,
                 "slot_budget": made.slot_budget.model_copy(update={"maximum": recipe.noise.most_positions}),
             }
         )
