@@ -10,10 +10,12 @@ from agent_runtime.engine.backbone import Backbone
 from agent_runtime.engine.head_fill.loaded import bind, load_bundle
 from agent_runtime.engine.view import BackboneView
 from agent_runtime.prompt.format import PromptFormat
-from heads import HeadBundle, config_for
+from heads import HeadBundle, config_for, revised
 
 
-def make_tiny_bundle(model: Path, folder: Path, *, spread: float = 0.0, seed: int = 0) -> Path:
+def make_tiny_bundle(
+    model: Path, folder: Path, *, spread: float = 0.0, seed: int = 0, copies: bool = True
+) -> Path:
     """Write heads for a model folder and return theirs.
 
     Args:
@@ -21,6 +23,7 @@ def make_tiny_bundle(model: Path, folder: Path, *, spread: float = 0.0, seed: in
         folder: made if missing.
         spread: of the noise on every weight; without any they say what the backbone says.
         seed: other seeds give other noise.
+        copies: whether there is a span head; without one, every value is denoised.
     """
     backbone = Backbone.load(model)
     id_of = backbone.tokenizer.convert_tokens_to_ids
@@ -29,6 +32,8 @@ def make_tiny_bundle(model: Path, folder: Path, *, spread: float = 0.0, seed: in
         mask_token_id=id_of("<|reserved_special_token_2|>"),
         null_token_id=id_of("<|reserved_special_token_11|>"),
     )
+    if not copies:
+        config = revised(config, span=None)
     bundle = HeadBundle.untrained(config, backbone.ends)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)

@@ -173,13 +173,17 @@ class Drafter:
                     plan.blind_path = plan.blind_path or slot.path
             if len(begun) < len(plan.token_ids) and is_allowed(plan.token_ids[len(begun)], allowed):
                 return plan.token_ids[len(begun)]
-            for path in (slot.path, _alike(slot.path)):
+            for path in self._alike_paths(slot.path):
                 if path in self._ends and _holds(allowed.ending, self._ends[path]):
                     return self._ends[path]
             if not len(allowed.ending):
                 frontier.end_soon()
                 allowed = frontier.allowed()
         return self._literal(frontier, allowed)
+
+    def _alike_paths(self, path: str) -> tuple[str, ...]:
+        """Slots whose end tells what follows this one."""
+        return path, _alike(path)
 
     def _literal(self, frontier: CallFrontier, allowed: Allowed) -> int | None:
         """The token that leads out of a value, or on between values; None where there is no short way."""

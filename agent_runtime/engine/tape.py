@@ -125,17 +125,20 @@ class Tape:
         num_states: int = 0,
         is_exact: bool = False,
         behind: int | None = None,
+        ahead: Sequence[int] = (),
     ) -> Program[Reading]:
         """Read branches beside one another, each as if it alone came next, and all that is pending with them.
 
-        One forward. Nothing of the branches is written, and what was read ahead is given up.
+        One forward. Nothing of the branches is written, and what was read ahead before is given up.
 
         Args:
             branches: one or more, none of them empty.
             num_logits: rows that are wanted of each branch, counted from its end.
             num_states: states that are wanted of the last so many tokens written.
             is_exact: whether what is pending must be read as `read` reads it with `is_exact`.
-            behind: tokens of the tape that the branches go on from; all of them when left out.
+            behind: tokens of the tape that the branches go on from; all of them when left out. It must be
+                given where something is read ahead, which branches do not see.
+            ahead: tokens that may come next, as in `read`.
 
         Returns:
             The branches' rows and states; as `logits` the row behind the last pending token, if anything was
@@ -143,23 +146,23 @@ class Tape:
         """
         token_ids, num_known, known = self._take_pending(1)
         rest = token_ids[num_known:]
+        num_wanted = min(1, len(rest))
         reading = yield Forward(
-            rest,
+            [*rest, *ahead],
             self._read_length + num_known,
-            min(1, len(rest)),
-            is_exact=is_exact and bool(rest),
+            num_wanted + len(ahead),
+            is_exact=is_exact and bool(rest or ahead),
             branches=branches,
             num_branch_logits=num_logits,
-            num_states=num_states,
+            num_states=num_states + len(ahead) if num_states else 0,
             branches_behind=behind,
         )
         self._read_length += len(token_ids)
         self._note(reading)
-        self._ahead, self._ahead_rows = [], _NO_ROWS
+        self._ahead, self._ahead_rows = list(ahead), reading.logits.numpy()[num_wanted:]
         self._keep_states(reading, num_states)
-        if not rest and len(known):
-            return replace(reading, logits=torch.from_numpy(known.copy()))
-        return reading
+        row = reading.logits[:num_wanted] if rest else torch.from_numpy(known.copy())
+        return replace(reading, logits=row, states=self._states)
 
     def _take_pending(self, num_logits: int) -> tuple[list[int], int, Rows]:
         """What is pending, how much of it was read ahead, and the wanted rows of that part."""

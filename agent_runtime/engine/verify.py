@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from ..scaffold.frontier import CallFrontier
 from .batching import BatchRule
-from .draft import MAX_DRAFT_TOKENS, Drafter
+from .draft import MAX_DRAFT_TOKENS, Draft, Drafter
 from .program import Program
 from .tape import Rows, Tape
 
@@ -52,11 +52,14 @@ class VerifiedReader:
         if tape.is_foreseen:
             rows = yield from tape.read(is_exact=True)
             return _last(rows)
-        self._note_luck(tape)
-        draft = self._drafter.draft(frontier, min(self._most_ahead, self._tokens_left()))
+        draft = self._next_draft(frontier, tape)
         rows = yield from tape.read(ahead=draft.token_ids, is_exact=True)
         self._drafter.learn(draft, _last(rows), tape.ahead_rows)
         return _last(rows)
+
+    def _next_draft(self, frontier: CallFrontier, tape: Tape) -> Draft:
+        self._note_luck(tape)
+        return self._drafter.draft(frontier, min(self._most_ahead, self._tokens_left()))
 
     def _note_luck(self, tape: Tape) -> None:
         """Read less ahead where drafts fail again and again, and more where they hold."""

@@ -226,6 +226,11 @@ class CallFrontier:
         return walker.slot.path
 
     @property
+    def filled_paths(self) -> tuple[str, ...]:
+        """Paths of the values that are written, by the first reading."""
+        return tuple(path for path, _ in self._first().filled)
+
+    @property
     def open_slot(self) -> Slot | None:
         """The slot that is open, by the first reading."""
         return None if self._complete is not None else self._readings[0].walker.slot

@@ -18,6 +18,7 @@ from agent_runtime.executor import ToolExecutor
 from agent_runtime.graph_settings import GraphBuckets
 from agent_runtime.messages import ToolCall
 from tests.forward_programs import greedy
+from tests.tiny_bundle import make_tiny_bundle
 from tests.tiny_model import make_tiny_model
 
 BASE = DeploymentConfig(device="cpu", max_tokens=64, think_budget_tokens=16)
@@ -133,6 +134,19 @@ async def loading(model: Path, deployment: DeploymentConfig) -> Any:
     AgentRuntime.load(model, deployment=deployment).close()
 
 
+async def values_from_heads(model: Path, deployment: DeploymentConfig) -> Any:
+    """What random heads fill, and in how many forwards."""
+    heads = model.parent / "heads"
+    if not heads.exists():
+        make_tiny_bundle(model, heads, spread=0.3, copies=False)
+    async with AgentRuntime.load(model, heads=heads, deployment=deployment) as runtime:
+        turns = [
+            await runtime.respond(f"Write {number} down.", tools=[note], tool_choice="required")
+            for number in range(3)
+        ]
+        return [(turn.usage.forwards, [call.arguments for call in turn.tool_calls]) for turn in turns]
+
+
 async def hanging_tool(model: Path, deployment: DeploymentConfig) -> Any:
     @tool
     async def hang() -> None:
@@ -186,6 +200,13 @@ async def result_of(deployment: DeploymentConfig, offered: Any) -> Any:
 
 EXPERIMENTS: dict[str, tuple[Any, Look]] = {
     "fill": ("diffusion", loading),
+    "denoise_steps": (4, values_from_heads),
+    "reencode_every": (1, values_from_heads),
+    "cfg_scale": (3.0, values_from_heads),
+    "remask": ({"enabled": False}, values_from_heads),
+    "expansion": ({"max_rounds": 0}, values_from_heads),
+    "slot_budget": ({"maximum": 2}, values_from_heads),
+    "fallback_below": (1.0, values_from_heads),
     "temperature": (1.0, words()),
     "top_p": (0.01, words(temperature=1.0)),
     "seed": (7, words(temperature=1.0)),
@@ -214,7 +235,24 @@ EXPERIMENTS: dict[str, tuple[Any, Look]] = {
     "max_result_chars": (100, long_result),
 }
 
+# Nothing is read again, so that what is seen is what the heads wrote.
+HEADS_ALONE = revised(
+    BASE, fill="diffusion", denoise_steps=2, reencode_every=0, max_slot_tokens=40, max_parallel_calls=1
+)
+
 BASES = {
+    "denoise_steps": HEADS_ALONE,
+    "reencode_every": HEADS_ALONE,
+    "cfg_scale": HEADS_ALONE,
+    "remask": revised(
+        HEADS_ALONE,
+        denoise_steps=6,
+        remask={"ratio": 1.0, "min_lock_confidence": 1.0},
+        slot_budget={"extra": 12},
+    ),
+    "expansion": HEADS_ALONE,
+    "slot_budget": HEADS_ALONE,
+    "fallback_below": HEADS_ALONE,
     "dtype": revised(BASE, dtype="float32"),
     # 4-bit weights contradict device="cpu"; without a small batch the queue never fills.
     "quantization": revised(BASE, device="auto"),

@@ -20,14 +20,14 @@ from ..program import Program
 from ..tape import Rows, Tape
 from ..verify import VerifiedReader
 from ..view import BackboneView
-from .call_reading import Row, read_call
+from .call_reading import CallReading, Row, read_call
 from .head_drafter import HeadDrafter, made_up_row
 from .loaded import LoadedHeads
 from .settings import DenoiseSettings
 
 
 class CallOpening:
-    """Reads the branches of a call once its tool is known, and tells the drafter."""
+    """Reads the branches of a call once its tool is known, and a first draft that no head has seen."""
 
     def __init__(
         self,
@@ -48,28 +48,48 @@ class CallOpening:
         self._heads = heads
         self._drafter = drafter
         self._scaffolds_of = scaffolds_of
+        self._reading: CallReading | None = None
 
     def is_due(self, frontier: CallFrontier) -> bool:
         """Whether the tool is known and its branches are not read."""
-        return frontier.is_named and not self._drafter.has_begun
+        return frontier.is_named and self._reading is None
 
-    def read(self, frontier: CallFrontier, tape: Tape) -> Program[Row | None]:
-        """Read them, and what is pending; the row behind that, if anything was."""
+    def read(self, frontier: CallFrontier, tape: Tape, draft: Draft) -> Program[Row | None]:
+        """Read the branches, what is pending, and a draft; the row behind what was pending."""
         assert frontier.tool_name is not None
-        has_pending = tape.num_pending > 0
-        reading, row = yield from read_call(
+        self._reading, row = yield from read_call(
             self._view,
             self._heads,
             tape,
             self._scaffolds_of(frontier.tool_name),
             name_end=tape.length - frontier.num_behind_name,
+            ahead=draft.token_ids,
         )
-        self._drafter.begin(reading)
-        return row if has_pending else None
+        if row is not None:
+            self._drafter.note(frontier.place, frontier.allowed(), row)
+        learn_from(self._drafter, draft, tape, frontier)
+        return row
+
+    def ask_heads(self) -> None:
+        """Let heads make of it what they can; before, nobody knows whether that is needed."""
+        if self._reading is not None and not self._drafter.has_begun:
+            self._drafter.begin(self._reading)
+
+
+def learn_from(drafter: HeadDrafter, draft: Draft, tape: Tape, frontier: CallFrontier) -> None:
+    """Take what the backbone said when it read a draft from where the frontier stands."""
+    if not draft.token_ids:
+        return
+    row = drafter.rows.get(frontier.place)
+    if row is None:  # the caller had it, and decided by it
+        draft = Draft(draft.token_ids, [decision for decision in draft.decisions if decision.index])
+        row = tape.ahead_rows[0]
+    drafter.learn(draft, row, tape.ahead_rows)
+    drafter.judge(draft, tape.ahead_states)
 
 
 class HeadVerifiedReader(VerifiedReader):
-    """Verified reading whose drafts come from heads, behind one forward over the call's branches."""
+    """Verified reading that asks heads for the rest of a call when copying has failed once."""
 
     def __init__(
         self,
@@ -96,11 +116,14 @@ class HeadVerifiedReader(VerifiedReader):
 
     def next_row(self, frontier: CallFrontier, tape: Tape) -> Program[Rows]:
         """The row behind everything on the tape; the frontier stands there too."""
-        if self._opening.is_due(frontier) and not tape.is_foreseen:
-            row = yield from self._opening.read(frontier, tape)
-            self._head_drafter.denoise(self._num_steps)
-            if row is not None:
-                return row
+        if not tape.is_foreseen:
+            if self._opening.is_due(frontier):
+                draft = self._next_draft(frontier, tape)
+                row = yield from self._opening.read(frontier, tape, draft)
+                if row is not None:
+                    return row
+            self._opening.ask_heads()
+            self._head_drafter.denoise(self._num_steps, frontier)
         return (yield from super().next_row(frontier, tape))
 
 
@@ -147,31 +170,28 @@ class DiffusionReader:
             return row
         return self._known_row(frontier)
 
-    def take_row(self, frontier: CallFrontier, row: Row) -> None:
-        """Remember a row that was read elsewhere for where the frontier stands."""
-        self._drafter.note(frontier.place, frontier.allowed(), row)
-
     def _settle(self, frontier: CallFrontier, tape: Tape) -> Program[None]:
         """Draft the whole call, read it as often as the settings say, and correct it."""
-        row = yield from self._opening.read(frontier, tape)
-        if row is not None:
-            self.take_row(frontier, row)
         *before, last = self._settings.rounds
-        for num_steps in before:
-            self._drafter.denoise(num_steps)
+        draft = self._drafter.draft(frontier, self._tokens_left()) if before else Draft()
+        yield from self._opening.read(frontier, tape, draft)
+        is_open = not draft.token_ids or not self._drafter.agrees(draft)
+        if is_open:
+            self._opening.ask_heads()
+        for num_steps in before if is_open else ():
+            self._drafter.denoise(num_steps, frontier)
             draft = self._drafter.draft(frontier, self._tokens_left())
             if not draft.token_ids:
                 break
             yield from tape.read(ahead=draft.token_ids, is_exact=True, num_states=1)
-            self._learn(frontier, draft, tape)
-        self._drafter.denoise(last)
+            learn_from(self._drafter, draft, tape, frontier)
+            if self._drafter.agrees(draft):
+                is_open = False
+                break
+        if is_open:
+            self._drafter.denoise(last, frontier)
+        self._drafter.is_settled = True
         self._drafter.given_up = self._find_doubtful(frontier)
-
-    def _learn(self, frontier: CallFrontier, draft: Draft, tape: Tape) -> None:
-        first = self._drafter.rows.get(frontier.place)
-        known = draft if first is not None else Draft(draft.token_ids, draft.decisions[1:])
-        self._drafter.learn(known, first if first is not None else tape.ahead_rows[0], tape.ahead_rows)
-        self._drafter.judge(draft, tape.ahead_states)
 
     def _known_row(self, frontier: CallFrontier) -> Row:
         place, allowed = frontier.place, frontier.allowed()

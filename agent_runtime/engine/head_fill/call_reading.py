@@ -33,7 +33,8 @@ class SlotRead:
 
     Attributes:
         branch: which slot.
-        anchor: states after the last token before the slot, (taps, hidden).
+        literal: tokens that lead to it from behind the tool's name.
+        literal_states: states behind each of them, (tokens, taps, hidden).
         lead: the tokens every value begins with; they were read too.
         lead_states: states behind them, (tokens, taps, hidden).
         row: next-token scores behind the lead.
@@ -42,12 +43,15 @@ class SlotRead:
     """
 
     branch: SlotBranch
-    anchor: Tensor
+    literal: tuple[int, ...]
+    literal_states: Tensor
     lead: tuple[int, ...]
     lead_states: Tensor
     row: Row
     kind: int
     end_ids: tuple[int, ...]
+    anchor: Tensor
+    """States after the last token before the slot, (taps, hidden): of an array's later items elsewhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -57,16 +61,24 @@ class CallReading:
     Attributes:
         prompt_ids: all tokens up to the tool's name.
         prompt_states: states behind each of them, (tokens, taps, hidden).
-        slots: by branch.
+        written_states: states behind what was already written of the call, behind the name.
+        slots: one for each branch.
     """
 
     prompt_ids: tuple[int, ...]
     prompt_states: Tensor
+    written_states: Tensor
     slots: tuple[SlotRead, ...]
 
 
 def read_call(
-    view: BackboneView, heads: LoadedHeads, tape: Tape, scaffolds: Sequence[Scaffold], *, name_end: int
+    view: BackboneView,
+    heads: LoadedHeads,
+    tape: Tape,
+    scaffolds: Sequence[Scaffold],
+    *,
+    name_end: int,
+    ahead: Sequence[int] = (),
 ) -> Program[tuple[CallReading, Row | None]]:
     """Read the branches of a call in one forward, and what is pending with them.
 
@@ -76,12 +88,13 @@ def read_call(
         tape: holds the tool's name, and perhaps more of the call behind it, which branches do not see.
         scaffolds: of the tool that is called; several where its arguments may be objects of several kinds.
         name_end: tokens on the tape up to the name's end.
+        ahead: tokens that may come next on the tape, read in the same forward.
 
     Returns:
         The reading, and the row behind what was pending.
     """
     sequences: dict[tuple[int, ...], int] = {}
-    places: list[tuple[SlotBranch, int, tuple[int, ...]]] = []
+    places: list[tuple[SlotBranch, int, tuple[int, ...], tuple[int, ...]]] = []
     num_tokens = 0
     for branch in _distinct(scaffolds):
         lead = lead_ids(branch.slot, view.encode)
@@ -90,20 +103,27 @@ def read_call(
             if num_tokens + len(ids) > MOST_BRANCH_TOKENS:
                 continue
             num_tokens += len(ids)
-        places.append((branch, sequences.setdefault(ids, len(sequences)), lead))
+        places.append((branch, sequences.setdefault(ids, len(sequences)), ids, lead))
     prompt_ids = tuple(tape.token_ids[:name_end])
     if not sequences:
-        return CallReading(prompt_ids=prompt_ids, prompt_states=torch.empty(0), slots=()), None
+        empty = CallReading(
+            prompt_ids=prompt_ids, prompt_states=torch.empty(0), written_states=torch.empty(0), slots=()
+        )
+        if not tape.num_pending:
+            return empty, None
+        rows = yield from tape.read(ahead=ahead, is_exact=True)
+        return empty, rows[-1]
     reading = yield from tape.read_branches(
-        list(sequences), behind=name_end, num_states=tape.length, is_exact=True
+        list(sequences), behind=name_end, num_states=tape.length, is_exact=True, ahead=ahead
     )
     assert reading.states is not None
     call = CallReading(
         prompt_ids=prompt_ids,
         prompt_states=reading.states[:name_end],
+        written_states=reading.states[name_end:],
         slots=tuple(
-            _slot_read(view, heads, branch, lead, reading.branch_logits[at], reading.branch_states[at])
-            for branch, at, lead in places
+            _slot_read(view, heads, branch, ids, lead, reading.branch_logits[at], reading.branch_states[at])
+            for branch, at, ids, lead in places
         ),
     )
     return call, reading.logits[-1].numpy() if len(reading.logits) else None
@@ -113,6 +133,7 @@ def _slot_read(
     view: BackboneView,
     heads: LoadedHeads,
     branch: SlotBranch,
+    ids: tuple[int, ...],
     lead: tuple[int, ...],
     rows: Tensor,
     states: Tensor,
@@ -120,6 +141,8 @@ def _slot_read(
     before = len(states) - len(lead)
     return SlotRead(
         branch=branch,
+        literal=ids[:before],
+        literal_states=states[:before],
         anchor=states[before - 1],
         lead=lead,
         lead_states=states[before:],

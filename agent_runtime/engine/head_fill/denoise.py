@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -76,9 +76,7 @@ class _Draft:
     automaton: TokenAutomaton | None
     tokens: list[int]
     most: int
-    revealed_at: list[int]
-    probabilities: list[float] = field(default_factory=list)
-    num_grown: int = 0
+    probabilities: list[float]
 
     @property
     def num_begun(self) -> int:
@@ -105,11 +103,8 @@ class Denoiser:
         self._max_slot_tokens = max_slot_tokens
         states = reading.prompt_states
         token_ids = torch.tensor([reading.prompt_ids], device=states.device)
-        prompt = PromptInputs(
-            states=states[None],
-            token_ids=token_ids,
-            is_there=torch.ones(token_ids.shape, dtype=torch.bool, device=states.device),
-        )
+        is_there = torch.ones(token_ids.shape, dtype=torch.bool, device=states.device)
+        prompt = PromptInputs(states=states[None], token_ids=token_ids, is_there=is_there)
         self._memory = self._head.read_prompt(prompt, heads.ends)
         self._budgets = self._lengths(reading.slots)
 
@@ -167,7 +162,7 @@ class Denoiser:
             positions = max(positions, automaton.min_tokens)
         mask = self._head.config.mask_token_id
         tokens = [*slot.begun, *[mask] * (positions - len(slot.begun))]
-        return _Draft(slot, automaton, tokens, max(most, positions), [-1] * positions, [1.0] * positions)
+        return _Draft(slot, automaton, tokens, max(most, positions), [1.0] * positions)
 
     def _grow(self, draft: _Draft) -> bool:
         """Add positions to a value that has no end within its own."""
@@ -178,7 +173,6 @@ class Denoiser:
         # The last token was chosen because nothing could follow it.
         draft.tokens[-1] = mask
         draft.tokens += [mask] * more
-        draft.revealed_at += [-1] * more
         draft.probabilities += [1.0] * more
         return True
 
@@ -256,36 +250,34 @@ class Denoiser:
         """Reveal the leftmost open positions, and what follows them surely; in the last step all."""
         tokens, probabilities = found
         mask = self._head.config.mask_token_id
-        if not is_last and step:
-            self._doubt(draft, probabilities)
+        doubted = self._doubt(draft, probabilities) if step and not is_last else frozenset()
         left = len(tokens) if is_last else share
         lock_from = self._settings.remask.min_lock_confidence
         for place in range(draft.num_begun, len(tokens)):
             if draft.tokens[place] != mask:
                 draft.probabilities[place] = probabilities[place]
                 continue
+            if place in doubted:
+                continue
             if left <= 0 and probabilities[place] < lock_from:
                 break
             left -= 1
             draft.tokens[place] = tokens[place]
             draft.probabilities[place] = probabilities[place]
-            draft.revealed_at[place] = step
 
-    def _doubt(self, draft: _Draft, probabilities: Sequence[float]) -> None:
-        """Open the least sure of the tokens that earlier steps revealed."""
-        remask = self._settings.remask
+    def _doubt(self, draft: _Draft, probabilities: Sequence[float]) -> frozenset[int]:
+        """Open the least sure of what earlier steps revealed; the next pass says what stands there."""
+        remask, mask = self._settings.remask, self._head.config.mask_token_id
         if not remask.enabled:
-            return
-        mask = self._head.config.mask_token_id
-        revealed = [
-            place for place in range(draft.num_begun, len(draft.tokens)) if draft.tokens[place] != mask
-        ]
-        doubtful = sorted(
-            (place for place in revealed if probabilities[place] < remask.min_lock_confidence),
-            key=lambda place: probabilities[place],
-        )
-        for place in doubtful[: math.ceil(remask.ratio * len(revealed))]:
+            return frozenset()
+        places = range(draft.num_begun, len(draft.tokens))
+        revealed = [place for place in places if draft.tokens[place] != mask]
+        doubtful = [place for place in revealed if probabilities[place] < remask.min_lock_confidence]
+        doubtful.sort(key=lambda place: probabilities[place])
+        doubted = frozenset(doubtful[: math.ceil(remask.ratio * len(revealed))])
+        for place in doubted:
             draft.tokens[place] = mask
+        return doubted
 
     def _seen(self, draft: _Draft) -> DraftSeen:
         null, mask = self._head.config.null_token_id, self._head.config.mask_token_id

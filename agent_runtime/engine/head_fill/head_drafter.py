@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from ...events import SlotTrace
 from ...scaffold.branches import slot_kind
@@ -34,8 +35,8 @@ from .settings import DenoiseSettings
 Source = Literal["choice", "copy", "denoise"]
 Watch = Callable[[Literal["propose", "denoise", "read"], Sequence[SlotTrace]], None]
 
-_MOST_DRAFTED = 1024
-"""Tokens of one draft that is to be the call itself."""
+_MOST_ITEMS_AHEAD = 6
+"""Items of an array that are drafted because an earlier one was followed by another."""
 
 _LEAST_PROBABILITY = 1e-6
 
@@ -106,6 +107,8 @@ class HeadDrafter(Drafter):
         self._verdicts: dict[tuple[str, str], _Verdict] = {}
         self.rows: dict[Hashable, Row] = {}
         """What the backbone said at each place."""
+        self.is_settled = False
+        """Whether nothing is read any more: what was said of one item no longer counts for the next."""
         self.given_up: set[str] = set()
         """Paths of the values that are left to the backbone, token by token."""
 
@@ -141,12 +144,25 @@ class HeadDrafter(Drafter):
         super().note(place, allowed, row)
         self.rows[place] = row
 
+    def agrees(self, draft: Draft) -> bool:
+        """Whether the backbone, having read a draft, would have written the same."""
+        return all(
+            self._likely.get(decision.place) == draft.token_ids[decision.index]
+            for decision in draft.decisions
+            if decision.index < len(draft.token_ids)
+        )
+
     # Denoising.
 
     @torch.inference_mode()
-    def denoise(self, num_steps: int) -> None:
-        """Ask the diffusion head for the values that are neither chosen, copied nor settled."""
-        wanted = dict(self._open_slots())
+    def denoise(self, num_steps: int, frontier: CallFrontier) -> None:
+        """Ask the diffusion head for the values that are neither chosen, copied nor settled.
+
+        Args:
+            num_steps: of the head.
+            frontier: behind what is written; the value that is open there goes on from what it holds.
+        """
+        wanted = dict(self._open_slots(frontier))
         if self._heads.bundle.diffusion is None or self._reading is None or not wanted or not num_steps:
             return
         if self._denoiser is None:
@@ -207,12 +223,9 @@ class HeadDrafter(Drafter):
         at = int(np.searchsorted(allowed.ids, token_id))
         return at < len(allowed.ids) and int(allowed.ids[at]) == token_id
 
-    def _open_slots(self) -> Iterator[tuple[tuple[str, str], OpenSlot]]:
+    def _open_slots(self, frontier: CallFrontier) -> Iterator[tuple[tuple[str, str], OpenSlot]]:
         if not self._verdicts:
-            for key, read in self._reads.items():
-                is_wanted = self._presence.get(key[0], 1.0) >= self._heads.bundle.calibration.present_from
-                if is_wanted and not read.branch.slot.constants and not self._proposals.get(key):
-                    yield key, OpenSlot(read=read, begun=read.lead, states=read.lead_states)
+            yield from self._unread_slots(frontier)
             return
         for key, verdict in self._verdicts.items():
             own = self._reads.get((_first_item(key[0]), key[1]))
@@ -225,6 +238,29 @@ class HeadDrafter(Drafter):
                 read = replace(own, anchor=verdict.anchor)
             if self._continuing_copy(verdict.slot, key, verdict.begun) is None:
                 yield key, OpenSlot(read=read, begun=verdict.begun, states=verdict.states)
+
+    def _unread_slots(self, frontier: CallFrontier) -> Iterator[tuple[tuple[str, str], OpenSlot]]:
+        """Those that no draft the backbone has read says anything of."""
+        done = set(frontier.filled_paths)
+        for key, read in self._reads.items():
+            slot, begun = read.branch.slot, read.lead
+            states: Tensor | None = read.lead_states
+            if key[0] in done or slot.constants or self._is_left_out(key[0]):
+                continue
+            if frontier.open_slot is not None and frontier.open_slot.path == key[0]:
+                begun, states = frontier.open_tokens, self._written_states(frontier)
+            if self._proposed(slot, begun) is None:
+                yield key, OpenSlot(read=read, begun=begun, states=states)
+
+    def _written_states(self, frontier: CallFrontier) -> Tensor | None:
+        """States behind what the open value holds, where that was written before the branches were read."""
+        assert self._reading is not None
+        written, num_tokens = self._reading.written_states, len(frontier.open_tokens)
+        is_same = num_tokens <= len(written) == frontier.num_behind_name
+        return written[len(written) - num_tokens :] if is_same else None
+
+    def _is_left_out(self, path: str) -> bool:
+        return self._presence.get(path, 1.0) < self._heads.bundle.calibration.present_from
 
     # Proposals.
 
@@ -264,9 +300,23 @@ class HeadDrafter(Drafter):
             return {}
         anchors = torch.stack([slot.anchor for slot in asked])
         kinds = torch.tensor([slot.kind for slot in asked], device=anchors.device)
-        log_odds = probes.presence(anchors, kinds, torch.zeros(len(asked), device=anchors.device))
+        log_odds = probes.presence(anchors, kinds, self._key_log_odds(asked))
         shares = self._heads.bundle.calibration.presence.probability(log_odds).tolist()
         return {slot.branch.path: share for slot, share in zip(asked, shares, strict=True)}
+
+    def _key_log_odds(self, slots: Sequence[SlotRead]) -> Tensor:
+        """How probable the backbone finds the text that leads to each slot, as log-odds."""
+        assert self._reading is not None
+        ends, fork = self._heads.ends, self._reading.prompt_states[-1:, -1]
+        before = torch.cat([part for slot in slots for part in (fork, slot.literal_states[:-1, -1])])
+        normed = functional.rms_norm(
+            before.float(), before.shape[-1:], ends.norm_weight.float(), ends.epsilon
+        )
+        scores = ends.project(normed.to(ends.embedding.dtype)).float().log_softmax(-1)
+        ids = torch.tensor([token_id for slot in slots for token_id in slot.literal], device=scores.device)
+        said = torch.split(scores.gather(1, ids[:, None])[:, 0], [len(slot.literal) for slot in slots])
+        log_probability = torch.stack([part.sum() for part in said]).clamp(min=-30.0, max=-1e-6)
+        return log_probability - torch.log(-torch.expm1(log_probability))
 
     # Telling.
 
@@ -336,6 +386,12 @@ class HeadDrafter(Drafter):
                 return best_of(read.row, allowed)
         return super().guess(frontier, place, allowed, plan)
 
+    def _alike_paths(self, path: str) -> tuple[str, ...]:
+        array = _array_of(path)
+        if array is not None and (self.is_settled or array[1] >= _MOST_ITEMS_AHEAD):
+            return (path,)
+        return super()._alike_paths(path)
+
     def _planned(self, slot: Slot, begun: tuple[int, ...], plan: Plan) -> tuple[tuple[int, ...], bool]:
         proposal = self._proposed(slot, begun)
         if proposal is not None:
@@ -404,7 +460,7 @@ class HeadDrafter(Drafter):
 
     def _literal(self, frontier: CallFrontier, allowed: Allowed) -> int | None:
         node = frontier.literals
-        if node is not None and node.children and frontier.is_named:
+        if node is not None and node.children and frontier.is_named and self.has_begun:
             number = self._wanted(frontier.candidates)
             for token_id, child in node.children.items():
                 if number is not None and _leads_to(child, number) and is_allowed(token_id, allowed):
