@@ -62,10 +62,11 @@ class Plan:
 
 @dataclass(slots=True)
 class Samples:
-    """Answers of one row to some questions, and the median of how long each took."""
+    """Answers of one row to some questions, and the medians of how long each took."""
 
     answers: list[Answer] = field(default_factory=list)
     ms: list[float] = field(default_factory=list)
+    processor_ms: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,28 +143,32 @@ class Measurement:
             self._tell(f"{what}: {number + 1} of {len(questions)}")
             seconds: dict[str, list[float]] = {key: [] for key in keys}
             # Once untimed: schemas are then compiled, caches as large as they get.
-            last = {key: (await self._timed(key, [question], max_tokens))[1][0] for key in keys}
+            last = {key: (await self._timed(key, [question], max_tokens))[2][0] for key in keys}
+            processor: dict[str, list[float]] = {key: [] for key in keys}
             for repeat in range(self._plan.repeats):
                 for key in _turned(keys, number + repeat):
-                    took, _ = await self._timed(key, [question], max_tokens)
+                    took, computed, _ = await self._timed(key, [question], max_tokens)
                     seconds[key].append(took)
+                    processor[key].append(computed)
             for key in keys:
                 samples[key].ms.append(1000 * statistics.median(seconds[key]))
+                samples[key].processor_ms.append(1000 * statistics.median(processor[key]))
                 samples[key].answers.append(last[key])
             self._compare(last)
         return samples
 
     async def _timed(
         self, key: str, questions: Sequence[Question], max_tokens: int
-    ) -> tuple[float, list[Answer]]:
+    ) -> tuple[float, float, list[Answer]]:
+        """Seconds by the clock and of the processor, and the answers."""
         self._memory.start()
-        started = self._clock()
+        started, computed = self._clock(), time.process_time()
         answers = await self._rows[key].answer(questions, max_tokens)
-        took = self._clock() - started
+        took, computed = self._clock() - started, time.process_time() - computed
         megabytes = self._memory.stop()
         if megabytes is not None and len(questions) == 1:
             self._answering_mb[key] = max(megabytes, self._answering_mb.get(key, 0.0))
-        return took, answers
+        return took, computed, answers
 
     def _compare(self, answers: Mapping[str, Answer]) -> None:
         """Rows that must write the calls of B2 are held to it."""
@@ -186,7 +191,7 @@ class Measurement:
             seconds = dict.fromkeys(self._rows, 0.0)
             for number, group in enumerate(groups):
                 for key in _turned(list(self._rows), number + repeat):
-                    took, _ = await self._timed(key, group, plan.max_tokens)
+                    took, _, _ = await self._timed(key, group, plan.max_tokens)
                     seconds[key] += took
             for key in self._rows:
                 speeds[key].append(turns * len(groups) / seconds[key])
@@ -250,6 +255,7 @@ def _figures_of(
     behind_prompt = sum(forwards) - len(forwards)
     return QuestionFigures(
         ms=_spread(samples.ms),
+        processor_ms=statistics.median(samples.processor_ms),
         forwards=_spread(forwards),
         tokens=_spread(tokens),
         tokens_a_forward=sum(tokens) / max(1, sum(forwards)),

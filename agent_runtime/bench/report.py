@@ -29,6 +29,10 @@ class QuestionFigures(_Part):
     ms: Spread
     """Milliseconds from the question to the call."""
 
+    processor_ms: float
+    """Milliseconds of processor time, all threads together, the median: what a busy machine blurs less. A
+    thread that waits for a GPU counts too."""
+
     forwards: Spread
     """Forwards a call, the prompt's included."""
 

@@ -79,13 +79,21 @@ def _questions_table(report: BenchReport) -> Table:
 
 def _counts_table(rows: list[RowReport]) -> Table:
     table = _table(
-        "a call", "forwards, mean", "tokens, mean", "tokens a forward", "accepted", "loaded MB", "answer MB"
+        "a call",
+        "processor ms",
+        "forwards, mean",
+        "tokens, mean",
+        "tokens a forward",
+        "accepted",
+        "loaded MB",
+        "answer MB",
     )
     for row in rows:
         figures, memory = row.questions, row.memory
         if figures is not None and memory is not None:
             table.add_row(
                 row.title,
+                f"{figures.processor_ms:.1f}",
                 f"{figures.forwards.mean:.1f}",
                 f"{figures.tokens.mean:.1f}",
                 f"{figures.tokens_a_forward:.1f}",
