@@ -17,7 +17,7 @@ from .export import export_model
 from .free_decoding import evaluate_freely
 from .heads.cli import add_heads_command
 from .heads.report import is_heads_run, write_heads_report
-from .options import PRESETS, add_recipe_options, recipe_keys
+from .options import PRESETS, add_decay_option, add_recipe_options, recipe_keys
 from .recipe import BackboneRecipe, TokenizerRecipe, read_recipe
 from .recipes import backbone_preset, decayed_from, tokenizer_preset, train_backbone, train_tokenizer_recipe
 from .recipes.calibrate import CalibrateRecipe, calibrate
@@ -63,12 +63,7 @@ def _run_tokenizer(parsed: argparse.Namespace) -> None:
 def _add_backbone(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("backbone", help="train a backbone, or go on training it")
     add_recipe_options(parser, BackboneRecipe)
-    parser.add_argument(
-        "--decay-now",
-        type=int,
-        metavar="STEPS",
-        help="end the run in so many steps, with the learning rate falling from here on",
-    )
+    add_decay_option(parser)
     parser.set_defaults(run=_run_backbone)
 
 

@@ -29,6 +29,16 @@ def add_recipe_options(
     parser.epilog = "keys: " + ", ".join(recipe_keys(recipe))
 
 
+def add_decay_option(parser: argparse.ArgumentParser) -> None:
+    """`--decay-now`."""
+    parser.add_argument(
+        "--decay-now",
+        type=int,
+        metavar="STEPS",
+        help="end the run in so many steps, with the learning rate falling from here on",
+    )
+
+
 def recipe_keys(model: type, prefix: str = "") -> list[str]:
     """Dotted names of all keys of a recipe."""
     keys: list[str] = []

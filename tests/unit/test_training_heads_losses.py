@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import torch
 
 from tests.unit.head_batches import objective, read, tiny_backbone, tiny_batch
+from training.heads.inputs import own_values
 from training.heads.objective import HeadObjective
 from training.losses import LossWeights
 
@@ -82,6 +84,41 @@ def test_products_in_bfloat16_give_gradients_in_float32() -> None:
     gradient = made.bundle.diffusion.delta_out.weight.grad
     assert gradient is not None and gradient.dtype == torch.float32
     assert torch.isfinite(gradient).all()
+
+
+def test_the_backbones_own_values_are_labels_up_to_where_they_leave_the_gold_ones() -> None:
+    made = objective()
+    batch, states = read(tiny_batch(), made)
+    own = own_values(batch, states, made.tables, made.ends, made.bundle.config)
+    model = tiny_backbone().model
+    logits = model(
+        batch.tokens,
+        attention_mask=torch.zeros(batch.may_read().shape).masked_fill(~batch.may_read(), -1e30)[:, None],
+        position_ids=batch.positions,
+    ).logits.flatten(0, 1)
+    for slot in (batch.is_given & (batch.gold_at > 0)).nonzero()[:, 0].tolist():
+        at = int(batch.gold_at[slot])
+        ends = made.tables.end_ids[int(batch.is_string[slot])]
+        ends = ends[ends >= 0]
+        row = logits[at - 1].clone()
+        row[made.bundle.config.null_token_id] = row[ends].logsumexp(0)
+        row[ends] -= 30.0
+        row[made.bundle.config.mask_token_id] = float("-inf")
+        assert int(own.tokens[slot, 0]) == int(row.argmax())
+        gold = int(batch.tokens.flatten()[at]) if batch.num_tokens[slot] else None
+        assert (int(own.num_agreed[slot]) > 0) == (int(row.argmax()) == gold)
+
+
+def test_the_target_decides_what_is_learnt() -> None:
+    made = objective()
+    batch, states = read(tiny_batch(), made)
+
+    def loss(target: str) -> float:
+        made._noise = replace(made._noise, target=target)  # type: ignore[arg-type]
+        generator = torch.Generator().manual_seed(3)
+        return float(made.losses(batch, states, progress=0.2, generator=generator).total.detach())
+
+    assert loss("gold") != loss("backbone")
 
 
 def test_drafts_are_the_same_for_the_same_seed_and_others_for_another() -> None:

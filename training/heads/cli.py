@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 
 from ..display import TrainingDisplay, say
-from ..options import add_recipe_options
+from ..options import add_decay_option, add_recipe_options
 from ..recipe import read_recipe
+from ..recipes.backbone import decayed_from
 from ..recipes.heads import heads_preset, train_heads
 from ..report import require_plots
 from ..tracking import tracker
@@ -37,6 +38,7 @@ def add_heads_command(commands: argparse._SubParsersAction[argparse.ArgumentPars
     parser = commands.add_parser("heads", help="train the heads of a backbone, or go on training them")
     add_recipe_options(parser, HeadsRecipe)
     parser.add_argument("--model", help="backbone: model folder or Hub id (default: the embedded model)")
+    add_decay_option(parser)
     parser.set_defaults(run=_run)
 
 
@@ -45,6 +47,8 @@ def _run(parsed: argparse.Namespace) -> None:
     recipe = read_recipe(heads_preset(parsed.preset), file=parsed.recipe, changes=tuple(parsed.set))
     if parsed.model is not None:
         recipe = recipe.model_copy(update={"model": parsed.model})
+    if parsed.decay_now is not None:
+        recipe = decayed_from(recipe, parsed.decay_now)
     display = TrainingDisplay(recipe, what="heads", shown=_SHOWN, verdict=_verdict)
     with display, tracker(recipe) as tracked:
         folder = train_heads(recipe, watchers=(display, *tracked))

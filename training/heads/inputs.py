@@ -24,6 +24,7 @@ from heads import (
     SlotInputs,
     draw_masked,
     draw_times,
+    score_tokens,
 )
 
 from .rows import HeadBatch
@@ -302,6 +303,38 @@ def key_log_odds(batch: HeadTensors, states: Tensor, which: Tensor, ends: Backbo
     scores = token_scores(states[before, -1], ends).log_softmax(-1)
     said = scores.gather(1, batch.tokens.reshape(-1)[token][:, None])[:, 0]
     return written_log_odds(torch.zeros(len(which), device=said.device).index_add(0, owner, said))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnValues:
+    """What the backbone itself would write into each slot, behind the gold text before it."""
+
+    tokens: Tensor
+    """Its choice at every place up to the one behind the gold value; -1 elsewhere, (slots, positions)."""
+
+    num_agreed: Tensor
+    """Places at which that is the gold value, counted from the first, (slots,)."""
+
+
+@torch.no_grad()
+def own_values(
+    batch: HeadTensors, states: Tensor, tables: TokenTables, ends: BackboneEnds, config: HeadConfig
+) -> OwnValues:
+    """The backbone's most probable tokens along the gold calls; the null id where it ends a value."""
+    which = (batch.is_given & (batch.gold_at > 0)).nonzero()[:, 0]
+    count = batch.num_tokens[which] + 1
+    owner = which.repeat_interleave(count)
+    place = torch.arange(len(owner), device=which.device) - (count.cumsum(0) - count).repeat_interleave(count)
+    at = batch.gold_at[owner] + place
+    ends_of = tables.end_ids[batch.is_string[owner].long()]
+    said = score_tokens(states[at - 1, -1], ends_of, config, ends).argmax(-1)
+    is_last = place == batch.num_tokens[owner]
+    gold = torch.where(is_last, config.null_token_id, batch.tokens.flatten()[at.clamp(max=len(states) - 1)])
+    tokens = torch.full((len(batch.anchor), int(count.max()) if len(count) else 1), -1, device=which.device)
+    agrees = torch.zeros_like(tokens)
+    tokens[owner, place] = said
+    agrees[owner, place] = (said == gold).long()
+    return OwnValues(tokens=tokens, num_agreed=agrees.cumprod(1).sum(1))
 
 
 def written_log_odds(log_probability: Tensor) -> Tensor:

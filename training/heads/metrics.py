@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from heads import SLOT_KINDS, best_spans, score_tokens
+from heads import SLOT_KINDS, best_spans
 
-from .inputs import HeadTensors, full_drafts, key_log_odds, message_inputs
+from .inputs import HeadTensors, full_drafts, key_log_odds, message_inputs, own_values
 from .objective import HeadObjective
 
 LEAST_OF_A_KIND = 3
@@ -102,24 +102,8 @@ def _measure_variety(written: Tensor, is_outside: Tensor, is_given: Tensor, tall
 
 def _measure_backbone(objective: HeadObjective, batch: HeadTensors, states: Tensor, tally: Tally) -> None:
     """Values that the backbone itself would write token by token, were it free: the draft's measure."""
-    config, ends = objective.bundle.config, objective.ends
-    which = (batch.is_given & (batch.gold_at > 0)).nonzero()[:, 0]
-    if not len(which):
-        return
-    count = batch.num_tokens[which] + 1
-    owner = torch.arange(len(which), device=which.device).repeat_interleave(count)
-    place = torch.arange(len(owner), device=which.device) - (count.cumsum(0) - count)[owner]
-    scores = score_tokens(
-        states[batch.gold_at[which][owner] - 1 + place, -1],
-        objective.tables.end_ids[batch.is_string[which].long()][owner],
-        config,
-        ends,
-    )
-    labels = batch.tokens.flatten()[(batch.gold_at[which][owner] + place).clamp(max=batch.tokens.numel() - 1)]
-    labels = torch.where(place == count[owner] - 1, config.null_token_id, labels)
-    is_wrong = scores.argmax(-1) != labels
-    wrong = torch.zeros(len(which), device=which.device).index_add(0, owner, is_wrong.float())
-    tally.add("backbone_slot_exact", wrong == 0)
+    own = own_values(batch, states, objective.tables, objective.ends, objective.bundle.config)
+    tally.add("backbone_slot_exact", own.num_agreed > batch.num_tokens, batch.is_given & (batch.gold_at > 0))
 
 
 def _measure_spans(objective: HeadObjective, batch: HeadTensors, states: Tensor, tally: Tally) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +42,7 @@ from .inputs import (
     draw_drafts,
     key_log_odds,
     message_inputs,
+    own_values,
     prompt_inputs,
     slot_inputs,
 )
@@ -62,6 +64,9 @@ class TrainingNoise:
 
     most_positions: int
     """Positions of a slot at most."""
+
+    target: Literal["gold", "backbone"] = "gold"
+    """Whose tokens are labels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +134,8 @@ class HeadObjective(nn.Module):
             place = torch.arange(drafts.tokens.shape[1], device=device)
             is_drawn = torch.rand(drafts.tokens.shape, generator=generator) < self._noise.null_share
             is_judged = (place < batch.num_tokens[:, None] + 2) | is_drawn.to(device)
+            if self._noise.target == "backbone":
+                drafts, is_judged = self._with_own_labels(batch, states, drafts, is_judged)
         cast = {name: p.to(self._dtype) for name, p in self.named_parameters()}
         losses: Losses = functional_call(
             self, cast, (batch, states, drafts, is_blank.to(device), is_judged, progress)
@@ -142,6 +149,24 @@ class HeadObjective(nn.Module):
         return HeadObjective(
             bundle, self.ends, self.tables, weights=self._weights, noise=self._noise, dtype=self._dtype
         )
+
+    def _with_own_labels(
+        self, batch: HeadTensors, states: Tensor, drafts: Drafts, is_judged: Tensor
+    ) -> tuple[Drafts, Tensor]:
+        """What the backbone would write as labels, up to where it leaves the gold value.
+
+        Slots that do not stand in the gold text keep their labels, and so does a batch with nothing else.
+        """
+        own = own_values(batch, states, self.tables, self.ends, self.bundle.config)
+        place = torch.arange(drafts.labels.shape[1], device=states.device)
+        said = own.tokens[:, : len(place)]
+        said = torch.nn.functional.pad(said, (0, len(place) - said.shape[1]), value=-1)
+        is_known = (batch.gold_at == 0)[:, None] | (place <= own.num_agreed[:, None])
+        is_known |= (own.num_agreed > batch.num_tokens)[:, None]
+        if not (drafts.is_masked & is_judged & is_known).any():
+            return drafts, is_judged
+        labels = torch.where((said >= 0) & is_known, said, drafts.labels)
+        return replace(drafts, labels=labels), is_judged & is_known
 
     def drawn_budgets(
         self, batch: HeadTensors, states: Tensor, *, progress: float, generator: torch.Generator

@@ -59,7 +59,8 @@ class HeadsRecipe(RunRecipe):
     """How the frozen backbone's weights are kept; its states are read the same way."""
 
     target: Literal["gold", "backbone"] = "gold"
-    """Whose values are labels: those of the data, or what the backbone itself writes under constraints."""
+    """Whose tokens are labels: those of the data, or what the backbone itself would write, up to where it
+    leaves the data. The first is for values that are right, the second for drafts that are accepted."""
 
     sizes: SizesRecipe = SizesRecipe()
     noise: HeadNoiseRecipe = HeadNoiseRecipe()

@@ -52,7 +52,7 @@ class HeadsTrainer(TrainingRun):
             backbone.ends,
             tables,
             weights=recipe.losses,
-            noise=TrainingNoise(**dict(recipe.noise)),
+            noise=TrainingNoise(**dict(recipe.noise), target=recipe.target),
             dtype=dtype,
         )
         super().__init__(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from transformers import SmolLM3ForCausalLM
@@ -10,7 +11,15 @@ from transformers import SmolLM3ForCausalLM
 from agent_runtime.errors import ConfigError
 
 from ..checkpoint import find_checkpoint, load_checkpoint
-from ..recipe import ArchitectureRecipe, BackboneRecipe, BatchRecipe, DataRecipe, Preset, ScheduleRecipe
+from ..recipe import (
+    ArchitectureRecipe,
+    BackboneRecipe,
+    BatchRecipe,
+    DataRecipe,
+    Preset,
+    RunRecipe,
+    ScheduleRecipe,
+)
 from ..run import Watcher
 from ..source import ConversationSource
 from ..tokenizer import load_tokenizer
@@ -49,7 +58,10 @@ def backbone_preset(preset: Preset) -> BackboneRecipe:
             )
 
 
-def decayed_from(recipe: BackboneRecipe, steps: int) -> BackboneRecipe:
+RunT = TypeVar("RunT", bound=RunRecipe)
+
+
+def decayed_from(recipe: RunT, steps: int) -> RunT:
     """The recipe of a run that ends `steps` steps behind its latest checkpoint, its rate falling from there.
 
     Raises:
