@@ -346,6 +346,24 @@ def test_shapes_that_cannot_be_recorded_run_without_and_the_log_says_so_once(
     assert "a stream is busy" in line
 
 
+def test_compiler_is_given_up_before_graphs_and_the_log_says_both(
+    forward: LeanForward, caplog: pytest.LogCaptureFixture
+) -> None:
+    static, plain = static_of(forward), GraphedForward(static_of(forward), PLAN, PlainRecorder())
+    static.compile()
+    graphed = GraphedForward(static, PLAN, FailingRecorder(0))
+
+    (found,) = graphed.read([Chunk(pooled(graphed.pool), [1, 2, 3], 0, 3)])
+
+    (wanted,) = plain.read([Chunk(pooled(plain.pool), [1, 2, 3], 0, 3)])
+    assert found is not None and wanted is not None
+    assert torch.equal(found, wanted)
+    assert not graphed.is_compiled
+    compiling, recording = [record.getMessage() for record in caplog.records]
+    assert "compile is off" in compiling
+    assert "cuda_graphs is off" in recording
+
+
 @given(
     batches=st.lists(st.integers(1, 40), min_size=1, max_size=5),
     lengths=st.lists(st.integers(1, 9000), min_size=1, max_size=4),
