@@ -36,10 +36,6 @@ class SlotFeatures(NamedTuple):
     """Of what led to the slot: that an optional argument is given, that a list goes on."""
     lowest_log_probability: float
     """Of its least sure decision."""
-    first_log_probability: float
-    """Of its first decision."""
-    end_log_probability: float
-    """Of its last decision: that it ends."""
     lowest_margin: float
     """Least log-probability by which a decision of it beat the best other."""
     mean_entropy: float
@@ -50,16 +46,12 @@ class SlotFeatures(NamedTuple):
     """That made it."""
     num_choices: float
     """Of a slot that holds one of several constants, else 0."""
-    is_led: float
-    """1 where something had to be decided for the slot to be there."""
     is_found: float
     """1 where the value stands in the conversation."""
     is_latest: float
     """1 where it stands in the latest user message."""
     num_places: float
     """Places of that message where it stands."""
-    is_cut: float
-    """1 where the text around its place goes on as if the value did: a quote left open, a name's rest."""
     support: float
     """How much the words before its place speak of the argument."""
     is_shared: float
@@ -78,12 +70,6 @@ class SlotFeatures(NamedTuple):
     """Of the tool's name."""
     num_slots: float
     """Of the call."""
-    num_tools: float
-    """That could have been called."""
-    num_characters: float
-    """Of the value."""
-    num_words: float
-    """Of the latest user message."""
     is_denoised: float
     """1 where heads filled it and the backbone did not verify every token."""
 
@@ -205,7 +191,6 @@ _LOGARITHMIC = frozenset(
         "num_choices",
         "num_slots",
         "num_tools",
-        "num_characters",
         "num_words",
         "num_places",
         "num_rivals",

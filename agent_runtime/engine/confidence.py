@@ -37,9 +37,6 @@ from ..scaffold.shape import ConstantsShape
 from .fill import Decision, FilledCall, FilledSlot
 
 _SUREST = 20.0  # log-odds beyond this are not told apart
-_QUOTES = {'"': '"', "'": "'", "`": "`", "\u201c": "\u201d", "\u2018": "\u2019", "(": ")", "[": "]"}
-_GOES_ON = re.compile(r"(?:[-_/@]|\.(?=\w))\w")
-_NEXT_NAME = re.compile(r" [A-Z][a-z]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,18 +184,14 @@ class KnownCall:
             log_probability=math.fsum(logs),
             lead_log_probability=_sum(slot.leading),
             lowest_log_probability=min(logs, default=0.0),
-            first_log_probability=logs[0] if logs else 0.0,
-            end_log_probability=logs[-1] if logs else 0.0,
             lowest_margin=_lowest_margin(decisions),
             mean_entropy=math.fsum(entropies) / len(entropies) if entropies else 0.0,
             highest_entropy=max(entropies, default=0.0),
             num_decisions=len(decisions),
             num_choices=len(slot.slot.constants) if slot.slot is not None else 0,
-            is_led=bool(slot.leading),
             is_found=span is not None,
             is_latest=span is not None and span.message_index == self._latest_user,
             num_places=places_of(slot.value, text) if span is not None else 0,
-            is_cut=span is not None and isinstance(slot.value, str) and _is_cut(text, span),
             support=0.0 if span is None else support_of(span, text, path, description),
             is_shared=span is not None and self._readers[span] > 1,
             item=_item(path),
@@ -208,9 +201,6 @@ class KnownCall:
             is_cut_short=self._is_cut_short,
             name_log_probability=_sum(self._call.name_decisions),
             num_slots=len(self._call.slots),
-            num_tools=context.num_tools,
-            num_characters=len(str(slot.value)),
-            num_words=self._num_words,
             is_denoised=context.is_denoised,
         )
 
@@ -292,15 +282,3 @@ def _same(value: Any) -> str:
 def _item(path: str) -> int:
     """The place of the innermost list item in its list, from 1; 0 outside lists."""
     return next((int(part) + 1 for part in reversed(path.split(".")) if part.isdigit()), 0)
-
-
-def _is_cut(text: str, span: EvidenceSpan) -> bool:
-    """Whether the text around a span looks as if the value were longer."""
-    before, after = text[span.start - 1 : span.start], text[span.end : span.end + 1]
-    opens, closes = before in _QUOTES and before != "", after in _QUOTES.values() and after != ""
-    if opens != closes and (before in ("\u201c", "`", '"') or after in ("\u201d", "`", '"')):
-        return True
-    goes_on = _GOES_ON.match(text, span.end) or (
-        text[span.start].isupper() and _NEXT_NAME.match(text, span.end)
-    )
-    return bool(goes_on)

@@ -91,10 +91,9 @@ def test_decisions_become_features() -> None:
     known = slot_known(make_slot(3, leading=(Decision(-1.0),)))
 
     assert (known.log_probability, known.lead_log_probability) == (-0.75, -1.0)
-    assert (known.lowest_log_probability, known.first_log_probability) == (-0.5, -0.25)
-    assert (known.end_log_probability, known.lowest_margin) == (-0.5, -0.5)
+    assert (known.lowest_log_probability, known.lowest_margin) == (-0.5, -0.5)
     assert (known.mean_entropy, known.highest_entropy, known.num_decisions) == (1.0, 1.5, 2)
-    assert (known.is_led, known.is_found, known.name_log_probability) == (True, False, -0.125)
+    assert (known.is_found, known.name_log_probability) == (False, -0.125)
 
 
 def test_a_value_that_was_read_in_the_latest_message_is_told_from_one_of_an_earlier() -> None:
@@ -107,26 +106,6 @@ def test_a_value_that_was_read_in_the_latest_message_is_told_from_one_of_an_earl
     ).slot_features()[0]
 
     assert (early.is_found, early.is_latest, late.is_latest) == (True, False, True)
-
-
-@pytest.mark.parametrize(
-    ("value", "text", "expected"),
-    [
-        pytest.param("New York", TEXT, False, id="whole name"),
-        pytest.param("New", TEXT, True, id="name goes on"),
-        pytest.param("Oslo", TEXT, False, id="comma behind"),
-        pytest.param("A12", "order A12-7", True, id="code goes on"),
-        pytest.param("blue sky", 'say "blue sky" now', False, id="within quotes"),
-        pytest.param("blue", 'say "blue sky" now', True, id="quote left open"),
-    ],
-)
-def test_text_that_goes_on_behind_a_value_is_noticed(value: str, text: str, expected: bool) -> None:
-    message = Message(role="user", content=text)
-    known = KnownCall(
-        make_call(x=make_slot(value)), context({"x": span_of(value, text)}, message)
-    ).slot_features()[0]
-
-    assert known.is_cut is expected
 
 
 def test_numbers_and_constants_that_no_value_has_are_rivals() -> None:
@@ -145,6 +124,18 @@ def test_values_read_from_one_place_are_shared_and_those_of_an_earlier_call_repe
     x, y = KnownCall(call, context({"x": span, "y": span}, earlier=(earlier,))).slot_features()
 
     assert (x.is_shared, y.is_shared, x.is_repeated, y.is_repeated) == (True, True, True, False)
+
+
+def test_twins_are_counted_within_their_list() -> None:
+    call = make_call(**{"a.0": make_slot(1), "a.1": make_slot(1), "a.2": make_slot(2), "b": make_slot(1)})
+
+    assert [known.num_twins for known in KnownCall(call, context({})).slot_features()] == [1, 1, 0, 0]
+
+
+def test_values_of_a_call_that_was_cut_short_are_told() -> None:
+    call = make_call(x=make_slot(1), y=make_slot(2, has_overflowed=True))
+
+    assert all(known.is_cut_short for known in KnownCall(call, context({})).slot_features())
 
 
 def test_items_of_lists_are_counted_from_one() -> None:
