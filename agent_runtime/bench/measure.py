@@ -30,13 +30,23 @@ _B2 = "b2"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrowthQuestions:
-    """Questions of one kind and length."""
+    """Questions of one kind and length.
+
+    Attributes:
+        kind: where the values come from.
+        argument_tokens: tokens of each value.
+        max_tokens: tokens a reply may have.
+        questions: what is asked.
+        encode: the backbone's tokenizer.
+        left_out: rows that would not write values of that length.
+    """
 
     kind: GrowthKind
     argument_tokens: int
     max_tokens: int
     questions: tuple[Question, ...]
     encode: Callable[[str], Sequence[int]]
+    left_out: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +59,6 @@ class Plan:
         batches: turns at once.
         repeats: times every row answers every question.
         max_tokens: tokens a reply may have.
-        free_rows: rows left out where a question does not end without a grammar.
     """
 
     questions: tuple[Question, ...]
@@ -57,7 +66,6 @@ class Plan:
     batches: tuple[int, ...]
     repeats: int
     max_tokens: int
-    free_rows: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -115,7 +123,7 @@ class Measurement:
         asked = await self._asked(plan.questions, list(self._rows), plan.max_tokens, "questions")
         growth: dict[str, list[GrowthFigures]] = {key: [] for key in self._rows}
         for part in plan.growth:
-            keys = [key for key in self._rows if key not in plan.free_rows]
+            keys = [key for key in self._rows if key not in part.left_out]
             what = f"arguments of {part.argument_tokens} tokens, {part.kind}"
             for key, samples in (await self._asked(part.questions, keys, part.max_tokens, what)).items():
                 growth[key].append(_growth_figures(part, samples))

@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import ScalarFormatter
+from matplotlib.ticker import StrMethodFormatter
 
 from .report import BenchReport, RowReport
 
@@ -95,7 +95,7 @@ def _draw_growth(axes: Any, rows: list[RowReport], what: str) -> None:
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
         for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_formatter(ScalarFormatter())
+            axis.set_major_formatter(StrMethodFormatter("{x:g}"))
     name = {"forwards": "forwards a call", "ms": "milliseconds a call"}[what]
     axes.set_xlabel("tokens written of each of two string arguments", fontsize=9)
     axes.set_title(f"{name} against argument length", fontsize=10)

@@ -38,6 +38,7 @@ _BATCHES, _QUICK_BATCHES = (1, 4, 8), (1, 4)
 _REPEATS, _QUICK_REPEATS = 3, 1
 _QUICK_QUESTIONS = 4
 _GROWTH_SCAFFOLD_TOKENS = 80
+_WITHOUT_GRAMMAR = frozenset({"b0"})
 _GROWTH_QUESTIONS, _QUICK_GROWTH_QUESTIONS = 2, 1
 _RANDOM_STRING_LENGTH = 16
 _PACKAGES = ("torch", "transformers", "xgrammar", "llguidance")
@@ -155,7 +156,6 @@ def _plan_of(arguments: argparse.Namespace, model: BenchModel) -> Plan:
         batches=tuple(_or(arguments.batches, _QUICK_BATCHES if is_quick else _BATCHES)),
         repeats=arguments.repeats or (_QUICK_REPEATS if is_quick else _REPEATS),
         max_tokens=arguments.max_tokens,
-        free_rows=frozenset({"b0"}) if model.is_random else frozenset(),
     )
 
 
@@ -177,6 +177,7 @@ def _growth(model: BenchModel, kind: GrowthKind, length: int, *, number: int) ->
         max_tokens=_GROWTH_SCAFFOLD_TOKENS + longest,
         questions=questions,
         encode=encode,
+        left_out=_WITHOUT_GRAMMAR if model.is_random or kind == "made up" else frozenset(),
     )
 
 

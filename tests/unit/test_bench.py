@@ -68,7 +68,8 @@ def test_one_command_measures_every_row_it_can(quick_run: tuple[int, Path]) -> N
     assert [row.key for row in report.rows] == [kind.key for kind in KINDS]
     for row in report.measured:
         assert row.questions is not None and row.questions.ms.median > 0
-        assert len(row.growth) == 2 and len(row.batches) == 1
+        kinds = ["copied"] if row.key == "b0" else ["copied", "made up"]
+        assert [one.kind for one in row.growth] == kinds and len(row.batches) == 1
     assert report.is_consistent and {"b3", "b3b-verified"} <= {one.row for one in report.agreements}
 
 
@@ -330,7 +331,7 @@ def test_other_calls_than_those_of_b2_are_told_of_rows_that_must_not_make_any() 
     assert not agreement.holds
 
 
-def test_growth_tells_written_tokens_and_leaves_out_rows_that_never_end() -> None:
+def test_growth_tells_written_tokens_and_leaves_out_rows_that_keep_no_length() -> None:
     question = question_for("xx")
     part = GrowthQuestions(
         kind="copied",
@@ -338,8 +339,9 @@ def test_growth_tells_written_tokens_and_leaves_out_rows_that_never_end() -> Non
         max_tokens=9,
         questions=(question,),
         encode=lambda text: list(text.encode()),
+        left_out=frozenset({"b0"}),
     )
-    plan = plan_of([question], growth=(part,), free_rows=frozenset({"b0"}))
+    plan = plan_of([question], growth=(part,))
 
     result, _ = measured({"b0": NOTHING, "b2": RIGHT}, plan)
 
