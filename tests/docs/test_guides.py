@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-GUIDES = ["tutorial.md", "mcp.md", "langchain.md"]
+GUIDES = ["tutorial.md", "mcp.md", "langchain.md", "confidence.md"]
 
 
 @pytest.mark.parametrize("name", GUIDES)
