@@ -25,6 +25,8 @@ from .rows import HeadBatch, HeadRow
 
 BUNDLE_FOLDER = "bundle"
 
+_FIRST_PRESENCE_WEIGHT = 0.1
+
 
 class HeadsTrainer(TrainingRun):
     """Trains all heads of a bundle on a frozen backbone."""
@@ -42,6 +44,10 @@ class HeadsTrainer(TrainingRun):
     ) -> None:
         config = backbone.head_config(recipe)
         self.bundle = HeadBundle.untrained(config, backbone.ends, seed=recipe.seed).to(recipe.device)
+        assert self.bundle.probes is not None
+        with torch.no_grad():
+            # Log-odds of whole keys are far from 0: taken as they are, unlearning them takes a thousand steps.
+            self.bundle.probes.presence_weight.fill_(_FIRST_PRESENCE_WEIGHT)
         self._backbone = backbone
         self._recipe = recipe
         dtype = getattr(torch, recipe.dtype)
