@@ -48,7 +48,7 @@ def sampler() -> Sampler:
 
 def talks(number: int, count: int, seed: int = 5) -> list[Talk]:
     """Talks over one listing."""
-    made = []
+    made: list[Talk] = []
     for example in islice(sibling_examples(seed, number), 4 * count):
         messages, tools, date = conversation(example)
         talk = sampler().talk(messages, tools, date=date, evidence=example.evidence)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -25,8 +25,8 @@ SURE_FROM = 0.8
 class Tally:
     """Right answers among all, by name."""
 
-    right: Counter[str] = field(default_factory=Counter)
-    total: Counter[str] = field(default_factory=Counter)
+    right: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    total: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
 
     def add(self, name: str, is_right: Tensor, among: Tensor | None = None) -> None:
         """Count answers; `among` says which of them are asked for."""
@@ -94,7 +94,7 @@ def _measure_variety(written: Tensor, is_outside: Tensor, is_given: Tensor, tall
     """How many different tokens are written, and how often a value repeats its token before."""
     is_value = ~is_outside & is_given[:, None]
     values = written[is_value]
-    tally.right["token_diversity"] += len(values.unique())
+    tally.right["token_diversity"] += len(torch.unique(values))
     tally.total["token_diversity"] += len(values)
     is_pair = is_value[:, 1:] & is_value[:, :-1]
     tally.add("token_repetition_rate", written[:, 1:] == written[:, :-1], is_pair)
