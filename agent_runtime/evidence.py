@@ -24,6 +24,9 @@ _UNITS = (
     "seventeen eighteen nineteen"
 ).split()
 _TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+_NUMBER_WORDS = re.compile(
+    rf"\b(?:({'|'.join(_TENS)})(?:[- ]({'|'.join(_UNITS[1:10])}))?|({'|'.join(_UNITS)}))\b", re.IGNORECASE
+)
 _MOST_DIGITS = 40  # longer runs of digits are no numbers anyone means
 
 _INFLECTION = re.compile(r"(?:s|es|ed|ing|ly|er|ers)(?![^\W\d_])")
@@ -38,7 +41,8 @@ _USED_HERE = 400
 _USED_BEFORE = 120
 _LABEL_REACH = 40
 _LABEL_WORTH = 60
-_MOST_PLACES = 64
+_MOST_PLACES = 24
+_MOST_NUMBERS = 64
 _UNTOLD = frozenset("the and for with from that this which optional use used value given name".split())
 
 
@@ -121,8 +125,13 @@ def places_of(value: Any, text: str) -> int:
 
 def numbers_in(text: str) -> tuple[tuple[int, int], ...]:
     """The spans of the numbers that stand in a text in digits, `70kg` included."""
+    return _digits_in(text)
+
+
+@lru_cache(maxsize=32)
+def _digits_in(text: str) -> tuple[tuple[int, int], ...]:
     found = {match.span() for pattern in (_NUMBER, _NUMBER_AND_UNIT) for match in pattern.finditer(text)}
-    return tuple(sorted(found)[:_MOST_PLACES])
+    return tuple(sorted(found)[:_MOST_NUMBERS])
 
 
 def _best_place(
@@ -255,31 +264,41 @@ def _is_stem(text: str, start: int, end: int) -> bool:
 
 
 def _find_number(value: float, messages: Sequence[Message]) -> _Found | None:
-    words = _number_words(value)
     joined: _Found | None = None
     for index, text in _searched(messages):
-        said = [match.span() for match in _NUMBER.finditer(text) if _says(match[0], value)]
-        if words:
-            said += (match.span() for match in re.finditer(rf"\b{words}\b", text, re.IGNORECASE))
-        if said:
-            return _Found(index, tuple(sorted(said)[:_MOST_PLACES]))
-        with_unit = [match.span() for match in _NUMBER_AND_UNIT.finditer(text) if _says(match[0], value)]
-        joined = joined or (_Found(index, tuple(with_unit[:_MOST_PLACES])) if with_unit else None)
+        said, with_unit = _numbers(text)
+        if value in said:
+            return _Found(index, said[value][:_MOST_PLACES])
+        if joined is None and value in with_unit:
+            joined = _Found(index, with_unit[value][:_MOST_PLACES])
     return joined
 
 
-def _says(text: str, value: float) -> bool:
+_Places = dict[float, tuple[tuple[int, int], ...]]
+
+
+@lru_cache(maxsize=32)
+def _numbers(text: str) -> tuple[_Places, _Places]:
+    """Where each number stands, in digits or in words; and those that a unit is joined to, as in `70kg`."""
+    said: dict[float, list[tuple[int, int]]] = {}
+    with_unit: dict[float, list[tuple[int, int]]] = {}
+    for pattern, places in ((_NUMBER, said), (_NUMBER_AND_UNIT, with_unit)):
+        for match in pattern.finditer(text):
+            number = _number_of(match[0])
+            if number is not None:
+                places.setdefault(number, []).append(match.span())
+    for match in _NUMBER_WORDS.finditer(text):
+        tens, unit, alone = (part and part.lower() for part in match.groups())
+        number = _UNITS.index(alone) if alone else 20 + 10 * _TENS.index(tens)
+        said.setdefault(number + (_UNITS.index(unit) if unit else 0), []).append(match.span())
+    return (
+        {number: tuple(sorted(spans)) for number, spans in said.items()},
+        {number: tuple(spans) for number, spans in with_unit.items()},
+    )
+
+
+def _number_of(text: str) -> float | None:
     plain = _GROUPING.sub("", text).replace("\u2212", "-")
     if len(plain) > _MOST_DIGITS:
-        return False
-    return (float(plain) if any(mark in plain for mark in ".eE") else int(plain)) == value
-
-
-def _number_words(value: float) -> str:
-    """A pattern of the English words for a small whole number; empty where there is none."""
-    if value != int(value) or not 0 <= value < 100:
-        return ""
-    tens, units = divmod(int(value), 10)
-    if value < 20:
-        return _UNITS[int(value)]
-    return _TENS[tens - 2] + (f"[- ]{_UNITS[units]}" if units else "")
+        return None
+    return float(plain) if any(mark in plain for mark in ".eE") else int(plain)

@@ -35,6 +35,8 @@ def words_of(value: Any, *messages: Message) -> tuple[int, str] | None:
         pytest.param(3, "for 13 days or 3.5", None, id="inside a number"),
         pytest.param(3, "for three days", "three", id="word for a number"),
         pytest.param(42, "Forty-two of them", "Forty-two", id="two words for a number"),
+        pytest.param(20, "twenty-two of them", None, id="beginning of a number in words"),
+        pytest.param(22, "Twenty Two of them", "Twenty Two", id="capital words for a number"),
         pytest.param(1250000, "pay 1,250,000 now", "1,250,000", id="grouped"),
         pytest.param(-4.5, "it is -4.5 outside", "-4.5", id="negative"),
         pytest.param(5.0, "about 5 km", "5", id="whole float"),
