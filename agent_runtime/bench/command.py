@@ -93,13 +93,13 @@ class BenchCommand:
         from .table import show
 
         report = asyncio.run(run_bench(arguments, context))
-        show(report, context.answers)
         if arguments.json is not None:
             arguments.json.write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
         if arguments.plot is not None:
             from .plot import draw
 
             draw(report, arguments.plot)
+        show(report, context.answers)  # last: whoever reads it may leave early
         return DONE if report.is_consistent else FAILED
 
 
