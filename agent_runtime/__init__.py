@@ -109,7 +109,6 @@ _HOMES = {
         "Plan",
         "Run",
         "SlotDetail",
-    "SlotTrace",
         "Timings",
         "TokenLogprob",
         "ToolCall",
