@@ -61,7 +61,7 @@ class DeploymentConfig(BaseModel):
     and the backbone reads whole drafts. `diffusion` (with a head bundle): the draft itself, after
     `denoise_steps`; the forwards of a call do not depend on how long its values are."""
 
-    denoise_steps: int = Field(default=2, ge=1, le=64)
+    denoise_steps: int = Field(default=4, ge=1, le=64)
     """With `fill="diffusion"`: passes of the diffusion head over the draft of a call."""
 
     reencode_every: int = Field(default=1, ge=0, le=64)

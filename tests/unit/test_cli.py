@@ -16,11 +16,19 @@ from rich.console import Console
 from agent_runtime.cli import main
 from agent_runtime.cli.arguments import deployment_of, read_arguments
 from agent_runtime.cli.chat import chat
-from agent_runtime.cli.screen import Screen, call_line, result_line, visible
+from agent_runtime.cli.screen import Screen, call_line, result_line, step_lines, visible
 from agent_runtime.cli.tools_argument import read_tools
 from agent_runtime.config import DeploymentConfig
 from agent_runtime.errors import ConfigError, OverloadedError, SchemaError
-from agent_runtime.events import CallStarted, ReasoningDelta, ResultReady, TextDelta, TurnFinished
+from agent_runtime.events import (
+    CallStarted,
+    DenoiseStep,
+    ReasoningDelta,
+    ResultReady,
+    SlotTrace,
+    TextDelta,
+    TurnFinished,
+)
 from agent_runtime.messages import ToolResult, Turn
 from agent_runtime.testing import ScriptedEngine, call, calls, scripted_runtime
 from agent_runtime.tools import bind_tools
@@ -405,3 +413,21 @@ def test_scripted_runtime_is_what_the_documentation_shows() -> None:
     runtime = scripted_runtime(calls(double={"n": 4}), "It is 8.")
 
     assert asyncio.run(runtime.run("Twice four?", tools=[double])).output == "It is 8."
+
+
+def test_a_trace_shows_each_step_of_a_draft() -> None:
+    step = DenoiseStep(
+        call_id="c",
+        step=2,
+        kind="denoise",
+        slots=(
+            SlotTrace(path="city", text="Os_\x1b", confidence=0.5, filled_by="denoise", num_open=1),
+            SlotTrace(path="days", text="5", confidence=0.9, filled_by="copy"),
+        ),
+    )
+
+    assert step_lines(step).plain.splitlines() == [
+        "2. denoised",
+        "   city  Os_\\x1b  1 open",
+        "   days  5  90% copy",
+    ]

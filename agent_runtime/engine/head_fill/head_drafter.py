@@ -22,7 +22,7 @@ from ...scaffold.branches import slot_kind
 from ...scaffold.frontier import Allowed, CallFrontier
 from ...scaffold.nodes import Slot
 from ...scaffold.token_tree import TokenNode
-from ...scaffold.walker import ArrayFrame, Candidate, ObjectFrame
+from ...scaffold.walker import ArrayFrame, Candidate
 from ..draft import Draft, Drafter, Plan, best_of, is_allowed
 from ..draft_copies import CopySource, listed_after
 from ..view import BackboneView
@@ -387,8 +387,8 @@ class HeadDrafter(Drafter):
         return super().guess(frontier, place, allowed, plan)
 
     def _alike_paths(self, path: str) -> tuple[str, ...]:
-        array = _array_of(path)
-        if array is not None and (self.is_settled or array[1] >= _MOST_ITEMS_AHEAD):
+        items = [int(step) for step in path.split(".") if step.isdecimal()]
+        if items and (self.is_settled or max(items) >= _MOST_ITEMS_AHEAD):
             return (path,)
         return super()._alike_paths(path)
 
@@ -480,8 +480,8 @@ class HeadDrafter(Drafter):
     def _is_given(self, candidate: Candidate) -> float:
         assert candidate.slot is not None
         frame = candidate.frame
-        while isinstance(frame, ObjectFrame) and frame.count == 1 and frame.parent is not None:
-            frame = frame.parent
+        while frame is not None and frame.count == 1 and frame.parent is not None:
+            frame = frame.parent  # what begins with this value: an object, an array, an item of one
         if isinstance(frame, ArrayFrame) and frame.count > 1:
             items = self._items.get(f"{frame.path}.0", ())
             return float(frame.count <= len(items))
