@@ -38,7 +38,7 @@ def make_tiny_bundle(
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         for weight in bundle.parameters():
-            weight += spread * torch.randn_like(weight)
+            weight.add_(spread * torch.randn_like(weight))
     return bundle.save_pretrained(folder)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ from agent_runtime import AgentRuntime, BundleError, DeploymentConfig, Tool
 from agent_runtime.config import revised
 from agent_runtime.engine.engine import Engine
 from agent_runtime.engine.head_fill.settings import DenoiseSettings
+from agent_runtime.engine.program import Program
 from agent_runtime.engine.scheduler import SchedulerLimits
 from agent_runtime.engine.turn import TurnRequest, turn_program
 from agent_runtime.engine.view import BackboneView
 from agent_runtime.errors import SchemaError
 from agent_runtime.events import DenoiseStep, TurnFinished
-from agent_runtime.messages import Message
+from agent_runtime.messages import Message, Turn
 from agent_runtime.turn_engine import ToolChoice
 from tests.contract.schema_coverage import judge_for
 from tests.tiny_bundle import backbone_with_heads, make_tiny_bundle
@@ -117,7 +119,7 @@ async def test_every_call_is_valid_whatever_heads_say(
         for start in range(0, min(len(asked), NUM_CALLS), 4):
             some = asked[start : start + 4]
             turns = await asyncio.gather(
-                *(engine.run(lambda _b, emit, r=request: turn_program(r, view, emit)) for _, request in some)
+                *(engine.run(partial(_program, request, view)) for _, request in some)
             )
             for (schema, _), turn in zip(some, turns, strict=True):
                 for call in turn.tool_calls:
@@ -125,6 +127,10 @@ async def test_every_call_is_valid_whatever_heads_say(
                     judge_for(schema).validate(call.arguments)
 
     assert num_calls > NUM_CALLS // 4
+
+
+def _program(request: TurnRequest, view: BackboneView, _backbone: Any, emit: Any) -> Program[Turn]:
+    return turn_program(request, view, emit)
 
 
 async def forwards_for(runtime: AgentRuntime, text: str) -> int:
