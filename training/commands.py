@@ -22,6 +22,7 @@ from .recipe import BackboneRecipe, TokenizerRecipe, read_recipe
 from .recipes import backbone_preset, decayed_from, tokenizer_preset, train_backbone, train_tokenizer_recipe
 from .recipes.calibrate import CalibrateRecipe, calibrate
 from .recipes.embedded import train_embedded
+from .recipes.heads import export_heads
 from .recipes.tokenizer import conversation_length
 from .reliability import reliability_tables
 from .report import evaluation_tables, require_plots, write_evaluation_report, write_training_report
@@ -158,7 +159,7 @@ def _run_calibrate(parsed: argparse.Namespace) -> None:
 
 
 def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("export", help="write a run's checkpoint as a model folder")
+    parser = commands.add_parser("export", help="write a run's checkpoint as a model folder or a head bundle")
     parser.add_argument("run_folder", type=Path, metavar="RUN", help="folder of a training run")
     parser.add_argument("output", type=Path, metavar="FOLDER", help="model folder to write")
     parser.add_argument("--checkpoint", choices=("latest", "best"), default="latest")
@@ -169,6 +170,9 @@ def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def _run_export(parsed: argparse.Namespace) -> None:
+    if is_heads_run(parsed.run_folder):
+        say(f"bundle saved in {export_heads(parsed.run_folder, parsed.output, name=parsed.checkpoint)}")
+        return
     figures = parsed.figures.read_text(encoding="utf-8") if parsed.figures else ""
     folder = export_model(parsed.run_folder, parsed.output, name=parsed.checkpoint, evaluation=figures)
     say(f"model saved in {folder}")

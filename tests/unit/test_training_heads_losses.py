@@ -8,9 +8,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from heads import NoiseConfig
 from tests.unit.head_batches import objective, read, tiny_backbone, tiny_batch
 from training.heads.inputs import own_values
-from training.heads.objective import HeadObjective
+from training.heads.objective import HeadObjective, TrainingNoise
+from training.heads.recipe import HeadsRecipe, SizesRecipe
 from training.losses import LossWeights
 
 NOTHING = {
@@ -130,3 +132,36 @@ def test_drafts_are_the_same_for_the_same_seed_and_others_for_another() -> None:
         return float(made.losses(batch, states, progress=0.2, generator=generator).total.detach())
 
     assert loss(1) == loss(1) != loss(2)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("unread_share", 1.0),
+        ("blank_share", 1.0),
+        ("null_share", 1.0),
+        ("most_positions", 3),
+        ("masks", NoiseConfig(full_share=1.0)),
+    ],
+)
+def test_every_setting_of_the_noise_changes_what_is_learnt(name: str, value: object) -> None:
+    made = objective()
+    batch, states = read(tiny_batch(), made)
+    usual = replace(made._noise, most_positions=24, null_share=0.0)
+
+    def loss(noise: TrainingNoise) -> float:
+        made._noise = noise
+        generator = torch.Generator().manual_seed(3)
+        return float(made.losses(batch, states, progress=0.0, generator=generator).total.detach())
+
+    assert loss(usual) != loss(replace(usual, **{name: value}))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("max_width", 32), ("diffusion_blocks", 1), ("span_blocks", 1), ("dropout", 0.3)]
+)
+def test_every_size_of_the_recipe_is_one_of_the_heads(name: str, value: float) -> None:
+    backbone = tiny_backbone()
+    usual = backbone.head_config(HeadsRecipe())
+    changed = backbone.head_config(HeadsRecipe(sizes=SizesRecipe(**{name: value})))
+    assert changed != usual

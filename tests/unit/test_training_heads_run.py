@@ -83,7 +83,7 @@ from tests.unit.test_training_heads_run import recipe, train_heads
 from training.recipe import ScheduleRecipe
 if __name__ == "__main__":
     train_heads(recipe(Path({folder!r}), Path({model!r}), checkpoint_every=1, keep_checkpoints=99,
-                       schedule=ScheduleRecipe(total_steps=12, warmup_steps=1, decay_share=0)))
+                       schedule=ScheduleRecipe(total_steps=5, warmup_steps=1, decay_share=0)))
 """
 
 
@@ -102,7 +102,7 @@ def test_a_killed_run_goes_on_to_the_weights_of_an_uninterrupted_one(tmp_path: P
     finally:
         child.send_signal(signal.SIGKILL)
         child.wait()
-    schedule = ScheduleRecipe(total_steps=12, warmup_steps=1, decay_share=0)
+    schedule = ScheduleRecipe(total_steps=5, warmup_steps=1, decay_share=0)
     changes: dict[str, Any] = {"schedule": schedule, "checkpoint_every": 1, "keep_checkpoints": 99}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the child's
@@ -124,6 +124,8 @@ def test_smoke_preset_leaves_a_report_and_a_bundle_of_the_embedded_model(
     assert (run / "heads.png").stat().st_size > 5000
     assert (run / "bundle" / "config.json").is_file()
     assert main(["report", str(run)]) == 0
+    assert main(["export", str(run), str(tmp_path / "exported"), "--checkpoint", "latest"]) == 0
+    assert HeadBundle.from_pretrained(tmp_path / "exported").config.confidence is None
     assert "report saved" in capsys.readouterr().out
 
 

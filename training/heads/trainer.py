@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from agent_runtime.errors import ConfigError
 from heads import HeadBundle
 
 from ..batches import DataState, RowSource, batches
@@ -26,6 +27,35 @@ from .rows import HeadBatch, HeadRow
 BUNDLE_FOLDER = "bundle"
 
 _FIRST_PRESENCE_WEIGHT = 0.1
+
+_JUDGED_BY = ("slot_exact", "token_accuracy", "span_top1", "presence_accuracy")
+"""Shares whose mean decides which checkpoint is the best: a fill copies, drafts and leaves out."""
+
+
+def write_bundle(backbone: FrozenBackbone, recipe: HeadsRecipe, output: Path, *, name: str = "best") -> Path:
+    """Write a checkpoint's heads as a bundle folder.
+
+    Args:
+        backbone: what they were trained on.
+        recipe: of their run.
+        output: folder to write.
+        name: `best` or `latest`.
+
+    Raises:
+        ConfigError: the run has no checkpoint yet.
+    """
+    target = find_checkpoint(recipe.folder, name) or find_checkpoint(recipe.folder)
+    if target is None:
+        raise ConfigError(f"{recipe.folder} has no checkpoint yet: train on until the first one is written")
+    checkpoint = load_checkpoint(target)
+    bundle = HeadBundle(backbone.head_config(recipe))
+    load_weights(bundle, checkpoint)
+    return bundle.save_pretrained(
+        output,
+        dtype=getattr(torch, recipe.dtype),
+        base_model="" if recipe.model is None else Path(recipe.model).name,
+        notes=f"Trained for {checkpoint.step:,} steps on composed and public conversations.",
+    )
 
 
 class HeadsTrainer(TrainingRun):
@@ -46,7 +76,7 @@ class HeadsTrainer(TrainingRun):
         self.bundle = HeadBundle.untrained(config, backbone.ends, seed=recipe.seed).to(recipe.device)
         assert self.bundle.probes is not None
         with torch.no_grad():
-            # Log-odds of whole keys are far from 0: taken as they are, unlearning them takes a thousand steps.
+            # Log-odds of whole keys are far from 0: unlearning them takes a thousand steps.
             self.bundle.probes.presence_weight.fill_(_FIRST_PRESENCE_WEIGHT)
         self._backbone = backbone
         self._recipe = recipe
@@ -91,17 +121,7 @@ class HeadsTrainer(TrainingRun):
 
     def write_bundle(self) -> Path:
         """Write the best checkpoint's heads as a bundle folder."""
-        target = find_checkpoint(self.folder, "best") or find_checkpoint(self.folder)
-        assert target is not None
-        checkpoint = load_checkpoint(target)
-        bundle = HeadBundle(self.bundle.config)
-        load_weights(bundle, checkpoint)
-        return bundle.save_pretrained(
-            self.folder / BUNDLE_FOLDER,
-            dtype=getattr(torch, self._recipe.dtype),
-            base_model="" if self._recipe.model is None else Path(self._recipe.model).name,
-            notes=f"Trained for {checkpoint.step:,} steps on composed and public conversations.",
-        )
+        return write_bundle(self._backbone, self._recipe, self.folder / BUNDLE_FOLDER)
 
     def _gradients(self, read: list[HeadBatch]) -> None:
         recipe, step = self._recipe, self.counters.step
@@ -149,7 +169,8 @@ class HeadsTrainer(TrainingRun):
             measure(served, tensors, states, tally)
         shares = {name: round(value, 5) for name, value in tally.shares().items()}
         self._warn(shares)
-        return shares, -shares.get("slot_exact", 0.0)
+        judged = [shares[name] for name in _JUDGED_BY if name in shares]
+        return shares, -sum(judged) / max(len(judged), 1)
 
     def _warn(self, metrics: dict[str, float]) -> None:
         if self.counters.step > self._recipe.schedule.warmup_steps:

@@ -9,8 +9,8 @@ import torch
 from ..heads.backbone import FrozenBackbone
 from ..heads.recipe import HeadsRecipe
 from ..heads.source import HeadSource
-from ..heads.trainer import HeadsTrainer
-from ..recipe import BatchRecipe, Preset, ScheduleRecipe
+from ..heads.trainer import HeadsTrainer, write_bundle
+from ..recipe import RECIPE_FILE, BatchRecipe, Preset, ScheduleRecipe
 from ..run import Watcher
 from ..source import ConversationSource
 
@@ -40,6 +40,17 @@ def heads_preset(preset: Preset) -> HeadsRecipe:
                     "schedule": ScheduleRecipe(total_steps=6000, warmup_steps=200),
                 }
             )
+
+
+def export_heads(run: Path, output: Path, *, name: str = "latest") -> Path:
+    """Write the bundle of a run's checkpoint (`latest` or `best`).
+
+    Raises:
+        ConfigError: the run has no checkpoint, or its backbone is gone.
+    """
+    recipe = HeadsRecipe.model_validate_json((run / RECIPE_FILE).read_text(encoding="utf-8"))
+    recipe = recipe.model_copy(update={"output": str(run.parent), "name": run.name})
+    return write_bundle(FrozenBackbone.load(recipe), recipe, output, name=name)
 
 
 def train_heads(recipe: HeadsRecipe, *, watchers: tuple[Watcher, ...] = ()) -> Path:
