@@ -61,8 +61,9 @@ class DeploymentConfig(BaseModel):
     and the backbone reads whole drafts. `diffusion` (with a head bundle): the draft itself, after
     `denoise_steps`; the forwards of a call do not depend on how long its values are."""
 
-    denoise_steps: int = Field(default=4, ge=1, le=64)
-    """With `fill="diffusion"`: passes of the diffusion head over the draft of a call."""
+    denoise_steps: int = Field(default=8, ge=1, le=64)
+    """With `fill="diffusion"`: the most passes of the diffusion head over the draft of a call. A draft that
+    the backbone agrees with takes no more."""
 
     reencode_every: int = Field(default=1, ge=0, le=64)
     """With `fill="diffusion"`: denoise steps between forwards of the backbone over the whole draft, which

@@ -411,7 +411,7 @@ class _TurnWriter:
             drafter,
             tokens_left=self._tokens_left,
             max_ahead=request.max_ahead,
-            num_steps=request.denoise.denoise_steps,
+            num_steps=1,
         ).next_row
 
     def _tell_step(self, kind: Literal["propose", "denoise", "read"], slots: Sequence[SlotTrace]) -> None:

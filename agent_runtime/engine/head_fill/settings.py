@@ -13,7 +13,7 @@ from ...fill_settings import Expansion, Remask, SlotBudgetChanges
 class DenoiseSettings:
     """The fields of `DeploymentConfig` of the same names, which say what each means."""
 
-    denoise_steps: int = 4
+    denoise_steps: int = 8
     reencode_every: int = 1
     cfg_scale: float = 0.0
     remask: Remask = Remask()
