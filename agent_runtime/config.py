@@ -32,6 +32,7 @@ from .fill_settings import Expansion, Remask, SlotBudgetChanges
 from .graph_settings import GraphBuckets
 
 Fill = Literal["autoregressive", "diffusion", "verified"]
+Drafter = Literal["copies", "heads"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Quantization = Literal["none", "4bit", "8bit"]
@@ -55,11 +56,15 @@ class DeploymentConfig(BaseModel):
 
     # How values are chosen.
 
-    fill: Fill = "autoregressive"
+    fill: Fill = "verified"
     """How argument values are written. `autoregressive`: by the backbone, token by token under constraints.
-    `verified`: the same call in fewer forwards; it is drafted by heads if there are any, else by copying,
-    and the backbone reads whole drafts. `diffusion` (with a head bundle): the draft itself, after
-    `denoise_steps`; the forwards of a call do not depend on how long its values are."""
+    `verified`: the same call in fewer forwards; it is drafted, and the backbone reads whole drafts.
+    `diffusion` (with a head bundle): the draft itself, after `denoise_steps`; the forwards of a call do not
+    depend on how long its values are."""
+
+    drafter: Drafter = "copies"
+    """With `fill="verified"`: who drafts. `copies` follows the prompt and costs nothing; `heads` (with a head
+    bundle) reads every slot first: fewer forwards, which pays where a forward is dear."""
 
     denoise_steps: int = Field(default=8, ge=1, le=64)
     """With `fill="diffusion"`: the most passes of the diffusion head over the draft of a call. A draft that
@@ -173,6 +178,11 @@ class DeploymentConfig(BaseModel):
 
     max_result_chars: int = Field(default=16000, ge=64)
     """Characters of a tool's result that the model reads; a longer one is cut, with a visible mark."""
+
+    @property
+    def asks_heads(self) -> bool:
+        """Whether heads take part in writing values; without, a bundle only says how sure we are."""
+        return self.fill == "diffusion" or (self.fill == "verified" and self.drafter == "heads")
 
     @field_validator("date", mode="before")
     @classmethod

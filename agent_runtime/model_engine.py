@@ -144,10 +144,11 @@ class ModelEngine:
         bundle = None
         if source.heads is not None:
             bundle = load_bundle(source.heads, local_files_only=source.local_files_only)
-            if self._deployment.fill == "diffusion" and not bundle.config.reads_states:
+            if self._deployment.asks_heads and not bundle.config.reads_states:
+                setting = "fill='diffusion'" if self._deployment.fill == "diffusion" else "drafter='heads'"
                 raise BundleError(
-                    f"heads {str(source.heads)!r}: fill='diffusion' needs heads that propose values, and "
-                    "this bundle has none: give another, or use fill='verified' or 'autoregressive'"
+                    f"heads {str(source.heads)!r}: {setting} needs heads that propose values, and "
+                    "this bundle has none: give another, or use fill='verified' with drafter='copies'"
                 )
         backbone = Backbone.load(
             source.model,
@@ -158,7 +159,8 @@ class ModelEngine:
             revision=source.revision,
             local_files_only=source.local_files_only,
             adapter=source.adapter,
-            taps=bundle.config.taps if bundle is not None and bundle.config.reads_states else (),
+            # States cost memory and a little time: they are kept only for who reads them.
+            taps=bundle.config.taps if bundle is not None and self._deployment.asks_heads else (),
             graphs=graphs_of(resolved),
         )
         if bundle is not None:

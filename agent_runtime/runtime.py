@@ -456,10 +456,15 @@ def find_heads(
     """
     if heads is None and model is None:
         heads = embedded_heads_folder()
-    if heads is None and deployment.fill == "diffusion":
+    if heads is None and deployment.asks_heads:
+        setting, other = (
+            ("fill='diffusion'", "fill='verified' or 'autoregressive'")
+            if deployment.fill == "diffusion"
+            else ("drafter='heads'", "drafter='copies'")
+        )
         raise ConfigError(
-            "fill='diffusion' contradicts heads=None: it needs a head bundle; give heads (folder or Hub id), "
-            "or use fill='verified' or 'autoregressive'"
+            f"{setting} contradicts heads=None: it needs a head bundle; give heads (folder or Hub id), "
+            f"or use {other}"
         )
     return heads
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..config import revised
 from ..errors import AgentRuntimeError
 from ..model_engine import ModelEngine, ModelSource
 from .generate_rows import (
@@ -84,7 +85,12 @@ class OpenRows:
     def _row(self, kind: RowKind) -> Row:
         model = self._model
         if kind.fill is not None:
-            return RuntimeRow(self._engine(kind.needs_heads), model, kind.fill)
+            return RuntimeRow(
+                self._engine(kind.needs_heads),
+                model,
+                kind.fill,
+                drafter="heads" if kind.needs_heads else "copies",
+            )
         if kind.key in ("b3b", "b3b-verified"):
             return SideBySideRow(self._engine(kind.needs_heads), model, is_verified=kind.is_b2)
         backend = self._generate()
@@ -103,7 +109,8 @@ class OpenRows:
             model = self._model
             heads = model.heads if has_heads else None
             source = ModelSource(model=model.folder, heads=heads, adapter=model.adapter)
-            self._engines[has_heads] = ModelEngine(source, model.deployment)
+            deployment = revised(model.deployment, drafter="heads") if has_heads else model.deployment
+            self._engines[has_heads] = ModelEngine(source, revised(deployment, fill="verified"))
         return self._engines[has_heads]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from ..config import Fill, revised
+from ..config import Drafter, Fill, revised
 from ..engine.backbone import Backbone
 from ..engine.program import Program
 from ..engine.start import TurnStarter
@@ -21,15 +21,16 @@ class RuntimeRow:
 
     notes: tuple[str, ...] = ()
 
-    def __init__(self, engine: ModelEngine, model: BenchModel, fill: Fill) -> None:
+    def __init__(self, engine: ModelEngine, model: BenchModel, fill: Fill, *, drafter: Drafter) -> None:
         """Choose a fill.
 
         Args:
             engine: holds the weights; rows may share it.
             model: how it is deployed.
             fill: how values are written.
+            drafter: who drafts them, where they are verified.
         """
-        self._runtime = AgentRuntime(engine, revised(model.deployment, fill=fill))
+        self._runtime = AgentRuntime(engine, revised(model.deployment, fill=fill, drafter=drafter))
 
     async def warm_up(self, questions: Sequence[Question], max_tokens: int) -> None:
         """Read the weights and answer once."""

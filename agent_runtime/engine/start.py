@@ -131,7 +131,7 @@ class TurnStarter:
                 backbone.tokenizer,
                 backbone.prompt_format,
                 vocab_size=backbone.vocab_size,
-                heads=heads if bundle is not None and bundle.config.reads_states else None,
+                heads=heads if backbone.taps else None,
             )
             self._backbone = backbone
         return self._view

@@ -14,6 +14,7 @@ from agent_runtime.config import Capabilities, resolve, revised
 from agent_runtime.engine.backbone import Backbone
 from agent_runtime.engine.graph_setup import graphs_of
 from agent_runtime.engine.scheduler import run_alone
+from agent_runtime.events import DenoiseStep
 from agent_runtime.executor import ToolExecutor
 from agent_runtime.graph_settings import GraphBuckets
 from agent_runtime.messages import ToolCall
@@ -147,6 +148,14 @@ async def values_from_heads(model: Path, deployment: DeploymentConfig) -> Any:
         return [(turn.usage.forwards, [call.arguments for call in turn.tool_calls]) for turn in turns]
 
 
+async def steps_of_a_draft(model: Path, deployment: DeploymentConfig) -> Any:
+    """Whether heads tell the steps in which they draft."""
+    heads = make_tiny_bundle(model, model.parent / f"heads-{deployment.drafter}", spread=0.3)
+    async with AgentRuntime.load(model, heads=heads, deployment=deployment) as runtime:
+        told = runtime.stream("Note 'milk'.", tools=[note], tool_choice="required", trace=True)
+        return [event.step async for event in told if isinstance(event, DenoiseStep)]
+
+
 async def hanging_tool(model: Path, deployment: DeploymentConfig) -> Any:
     @tool
     async def hang() -> None:
@@ -200,6 +209,7 @@ async def result_of(deployment: DeploymentConfig, offered: Any) -> Any:
 
 EXPERIMENTS: dict[str, tuple[Any, Look]] = {
     "fill": ("diffusion", loading),
+    "drafter": ("heads", steps_of_a_draft),
     "denoise_steps": (4, values_from_heads),
     "reencode_every": (1, values_from_heads),
     "cfg_scale": (3.0, values_from_heads),

@@ -27,7 +27,7 @@ def test_misspelt_setting_names_itself_and_the_nearest_right_one() -> None:
 
 
 def test_setting_like_no_other_lists_what_is_known() -> None:
-    with pytest.raises(ConfigError, match="known are fill, denoise_steps"):
+    with pytest.raises(ConfigError, match="known are fill, drafter"):
         DeploymentConfig(zzz=1)  # type: ignore[call-arg]  # the point of the test
 
 

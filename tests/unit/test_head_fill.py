@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import seed as hypothesis_seed
 
-from agent_runtime import AgentRuntime, BundleError, DeploymentConfig, Tool
+from agent_runtime import AgentRuntime, BundleError, ConfigError, DeploymentConfig, Tool
 from agent_runtime.config import revised
 from agent_runtime.engine.engine import Engine
 from agent_runtime.engine.head_fill.settings import DenoiseSettings
@@ -188,7 +188,7 @@ async def test_steps_are_told_on_request(model: Path, new_heads: Path) -> None:
 async def test_each_value_says_how_it_was_filled(model: Path, new_heads: Path) -> None:
     seen = {}
     for fill, below in (("autoregressive", 0.0), ("verified", 0.0), ("diffusion", 0.0), ("diffusion", 1.0)):
-        deployment = revised(QUICK, fill=fill, fallback_below=below)
+        deployment = revised(QUICK, fill=fill, drafter="heads", fallback_below=below)
         async with AgentRuntime.load(model, heads=new_heads, deployment=deployment) as runtime:
             turn = await runtime.respond("Hi", tools=[note], tool_choice="required")
             call = turn.tool_calls[0]
@@ -198,6 +198,24 @@ async def test_each_value_says_how_it_was_filled(model: Path, new_heads: Path) -
     assert seen["autoregressive", 0.0] == seen["diffusion", 1.0] == "autoregressive"
     assert seen["verified", 0.0] in ("copy", "denoise", "draft")
     assert seen["diffusion", 0.0] in ("copy", "denoise", "draft")
+
+
+async def test_heads_draft_only_where_they_are_asked_to(model: Path, random_heads: Path) -> None:
+    calls, forwards = [], []
+    for drafter in ("copies", "heads"):
+        deployment = revised(QUICK, drafter=drafter)
+        async with AgentRuntime.load(model, heads=random_heads, deployment=deployment) as runtime:
+            turn = await runtime.respond("Note 'milk'.", tools=[note], tool_choice="required")
+            calls.append([call.arguments for call in turn.tool_calls])
+            forwards.append(turn.usage.forwards)
+
+    assert calls[0] == calls[1]
+    assert forwards[0] != forwards[1]
+
+
+def test_heads_that_shall_draft_must_be_given(model: Path) -> None:
+    with pytest.raises(ConfigError, match="drafter='heads' contradicts heads=None"):
+        AgentRuntime.load(model, deployment=DeploymentConfig(drafter="heads"))
 
 
 async def test_heads_of_another_backbone_are_refused(model: Path, tmp_path: Path) -> None:
