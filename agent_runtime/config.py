@@ -103,7 +103,8 @@ class DeploymentConfig(BaseModel):
     """Added to the log-odds of calling a tool. Above 0 the model calls more readily, below 0 less."""
 
     abstain_below: float = Field(default=0.0, ge=0.0, le=1.0)
-    """A call whose confidence is below this is not made; the turn ends as `abstained`. 0 never abstains."""
+    """A call whose confidence is below this is not made: the turn answers in words and ends as `abstained`.
+    0 never abstains."""
 
     max_parallel_calls: int = Field(default=8, ge=1, le=128)
     """Calls one turn may make."""

@@ -271,9 +271,16 @@ class _TurnWriter:
             decision = yield from decide(self._view, self._tape, frontier, call_bias=request.call_bias)
         probability = decision.call_probability
         if choice.mode == "required" or probability > 0.5:
-            return (
-                yield from self._call(frontier, decision.call_logits, probability, opening=decision.opening)
+            turn = yield from self._call(
+                frontier, decision.call_logits, probability, opening=decision.opening
             )
+            if turn.stop_reason != "abstained":
+                return turn
+            # Who asked hears something: what would have been said had nothing been called.
+            self._tape.cut(decision.reply_start)
+            decoded = yield from self._answer(decision.reply_logits, may_call=False)
+            spoken_turn = self._told(decoded, call_probability=probability)
+            return replace(spoken_turn, stop_reason="abstained")
         self._tape.cut(decision.reply_start)
         decoded = yield from self._answer(decision.reply_logits, may_call=True)
         if decoded.ending == "call":

@@ -354,7 +354,6 @@ def test_fill_that_needs_heads_says_so(fill: Any) -> None:
         AgentRuntime.load("folder", deployment=DeploymentConfig(fill=fill))
 
 
-
 async def test_missing_model_folder_is_found_when_it_is_first_needed(tmp_path: Path) -> None:
     async with AgentRuntime.load(tmp_path / "none") as runtime:
         with pytest.raises(ConfigError, match="does not exist"):

@@ -295,6 +295,25 @@ def test_a_doubtful_call_is_not_made() -> None:
     assert asked_for.stop_reason == "tool_calls"
 
 
+def test_who_gets_no_doubtful_call_gets_words() -> None:
+    words = tuple(VIEW.encode("Sorry."))
+
+    def row_after(tokens: tuple[int, ...]) -> Row:
+        row = random_rows(VOCAB, scale=0.1)(tokens)
+        said = tokens[-len(words) :]
+        following = next((n for n in range(len(words), 0, -1) if said[-n:] == words[:n]), 0)
+        if VIEW.call_open in tokens:
+            return row
+        row[VIEW.call_open] = 50.0 if not following else 0.0
+        row[words[following] if following < len(words) else VIEW.ends[0]] = 49.0
+        return row
+
+    turn, events = told(TableBackbone(row_after), request(abstain_below=0.9))
+
+    assert (turn.stop_reason, turn.content, turn.tool_calls) == ("abstained", "Sorry.", ())
+    assert "".join(event.text for event in events if isinstance(event, TextDelta)) == "Sorry."
+
+
 def test_a_call_that_does_not_fit_is_not_made() -> None:
     turn, _ = told(scripted(PARIS), request(max_tokens=15))
 
