@@ -191,7 +191,8 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, may_read: Tensor) -> Tens
     if query.device.type != "cpu":
         return functional.scaled_dot_product_attention(query, key, value, attn_mask=may_read)
     scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
-    return scores.masked_fill(~may_read, float("-inf")).softmax(-1) @ value
+    read: Tensor = scores.masked_fill(~may_read, float("-inf")).softmax(-1) @ value
+    return read
 
 
 def rotation(places: Tensor, head_size: int) -> tuple[Tensor, Tensor]:

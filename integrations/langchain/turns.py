@@ -152,7 +152,7 @@ async def _streamed(runtime: AgentRuntime, ask: Ask) -> AsyncGenerator[TurnPiece
         async for event in events:
             if isinstance(event, TurnFinished):
                 yield Made(turn=event.turn)
-            elif not isinstance(event, TurnStarted):
+            elif not isinstance(event, (TurnStarted, DenoiseStep)):
                 yield event
 
 
