@@ -18,6 +18,7 @@ from agent_runtime import (
     ArgumentsDelta,
     CallReady,
     CallStarted,
+    DenoiseStep,
     OverloadedError,
     ReasoningDelta,
     TextDelta,
