@@ -331,4 +331,4 @@ def test_command_is_found_and_runs_with_a_model_folder(
 
     assert status == 0
     assert "live_relevance" in capfd.readouterr().out
-    assert (tmp_path / "out/score/tiny-model-autoregressive/live/BFCL_v4_live_relevance_score.json").is_file()
+    assert (tmp_path / "out/score/tiny-model-verified/live/BFCL_v4_live_relevance_score.json").is_file()

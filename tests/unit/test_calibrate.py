@@ -95,19 +95,20 @@ def test_a_turn_is_exact_with_all_of_its_calls_and_no_more() -> None:
 
 
 def drawn_turns(count: int, *, seed: int) -> list[JudgedTurn]:
-    """Calls whose decisions are always sure; longer values are right less often."""
+    """Calls whose decisions are always sure; those with more values are right less often."""
     chance = random.Random(seed)
     turns = []
     for _ in range(count):
-        is_long = chance.random() < 0.5
-        is_right = chance.random() < (0.2 if is_long else 0.8)
-        call, context = made("f", x="long value" if is_long else "v")
+        has_more = chance.random() < 0.5
+        is_right = chance.random() < (0.2 if has_more else 0.8)
+        values = {"x": "v", "y": "w"} if has_more else {"x": "v"}
+        call, context = made("f", **values)
         known = KnownCall(call, context)
         judged = JudgedCall(
             known=known,
             plain=PlainConfidence().read(call, context),
             is_right=is_right,
-            are_slots_right={"x": is_right},
+            are_slots_right=dict.fromkeys(values, is_right),
         )
         turns.append(
             JudgedTurn(

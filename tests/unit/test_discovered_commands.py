@@ -44,7 +44,7 @@ def test_discovered_command_runs_with_the_options_every_command_takes(
 ) -> None:
     assert main(["greet", "you", "--set", "seed=1"]) == 3
 
-    assert capsys.readouterr().out == "hello you, autoregressive\n"
+    assert capsys.readouterr().out == "hello you, verified\n"
 
 
 def test_discovered_command_stands_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
