@@ -95,7 +95,7 @@ def test_a_turn_is_exact_with_all_of_its_calls_and_no_more() -> None:
 
 
 def drawn_turns(count: int, *, seed: int, is_telling: bool = False) -> list[JudgedTurn]:
-    """Calls whose decisions are always sure, half of them seldom right: those with two values if that tells."""
+    """Calls whose decisions are always sure, half of them seldom right: those with two values if it tells."""
     chance = random.Random(seed)
     turns = []
     for _ in range(count):
