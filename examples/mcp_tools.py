@@ -1,6 +1,6 @@
 """A run with the tools of an MCP server, started as a process and spoken to over stdio.
 
-python examples/mcp_tools.py "What is the current time in Tokyo?"
+python examples/mcp_tools.py "What time is it in Tokyo?"
 python examples/mcp_tools.py "What time is it?" uvx mcp-server-time      # anybody else's server
 """
 
@@ -33,5 +33,5 @@ async def main(question: str, server: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    arguments = sys.argv[1:] or ["What is the current time in Tokyo?"]
+    arguments = sys.argv[1:] or ["What time is it in Tokyo?"]
     asyncio.run(main(arguments[0], arguments[1:] or OURS))

@@ -1,6 +1,6 @@
 """Every event of a run as it happens: words, calls, results.
 
-python examples/streaming_bot.py "What is the current time in Tokyo?"
+python examples/streaming_bot.py "What is 12 * 34?"
 """
 
 from __future__ import annotations
@@ -43,4 +43,4 @@ async def main(question: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else "What is the current time in Tokyo?"))
+    asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else "What is 12 * 34?"))

@@ -32,7 +32,7 @@ DONE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 
 _MISUSES = (ConfigError, MessageError, SchemaError, ToolChoiceError)
 
-DEMO_QUESTION = "What is the current time in Tokyo?"
+DEMO_QUESTION = "What is 12 * 34?"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
