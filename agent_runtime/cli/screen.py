@@ -122,7 +122,7 @@ class Screen:
 
 
 _STOPS = {
-    "length": "(cut at max_tokens)",
+    "length": "(cut: max_tokens, or it only repeated itself)",
     "abstained": "(a call was considered, but it was not sure enough: abstain_below)",
 }
 

@@ -15,11 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..messages import TokenLogprob
+from ..scaffold.repetition import RepetitionWatch
 from .program import Program
 from .sampling import Sampler
 from .tape import Rows, Tape
 from .token_log import TokenLog
 from .view import BackboneView
+
+MOST_REPEATED = 256
+"""Tokens that may be nothing but copies of the same few. Rows of a table or zeros in code are fewer; a small
+model that fell into a loop never leaves it."""
 
 Ending = Literal["end", "stop", "length", "call", "thought_closed"]
 
@@ -46,7 +51,7 @@ def decode_text(
     call_bias: float = 0.0,
     top_logprobs: int | None = None,
 ) -> Program[Decoded]:
-    """Write words until one of the tokens in `stops`, a stop sequence, or the length limit.
+    """Write words until one of the tokens in `stops`, a stop sequence, the length limit, or a loop.
 
     The stopping token itself is not written to the tape.
 
@@ -64,6 +69,7 @@ def decode_text(
     """
     log = None if top_logprobs is None else TokenLog(view, top_logprobs)
     ending: Ending = "length"
+    watch = RepetitionWatch()
     while tape.length < max_length:
         if logits is None or tape.num_pending:
             logits = (yield from tape.read())[-1]
@@ -84,6 +90,8 @@ def decode_text(
         if words.feed(view.bytes_of((choice.token_id,))):
             ending = "stop"
             break
+        if watch.add(choice.token_id) >= MOST_REPEATED:
+            break  # told as `length`: more would have come
     words.finish()
     return Decoded(text=words.text, ending=ending, logprobs=() if log is None else log.tokens)
 

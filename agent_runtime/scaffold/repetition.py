@@ -1,4 +1,4 @@
-"""Noticing that a value only repeats itself, so that it can be ended before it has used up its tokens.
+"""Noticing that a text only repeats itself, so that it can be ended before it has used up its tokens.
 
 A small model can fall into a loop ("Rome and Rome and Rome and ...") that it never leaves by itself. What
 counts is exact: at least `MIN_TOKENS` tokens that are at least `MIN_COPIES` copies of the same few. Shorter
@@ -14,7 +14,7 @@ MAX_PERIOD = 32
 
 
 class RepetitionWatch:
-    """Follows a value token by token."""
+    """Follows a value, or words, token by token."""
 
     __slots__ = ("_lags", "_token_ids")
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_runtime.engine.decode import Decoded, WordStream, decode_text
+from agent_runtime.engine.decode import MOST_REPEATED, Decoded, WordStream, decode_text
 from agent_runtime.engine.sampling import Sampler, Sampling
 from agent_runtime.engine.tape import Tape
 from tests.programs import Row, TableBackbone, random_rows, run_program, scripted_rows, tiny_view
@@ -56,6 +56,25 @@ def test_words_stop_at_the_limit() -> None:
 
     assert outcome.ending == "length"
     assert len(VIEW.encode(outcome.text)) == 3
+
+
+def test_words_that_only_repeat_themselves_are_ended() -> None:
+    loop, other = VIEW.encode("so and "), VIEW.encode("Well, ")
+    rows = scripted_rows(VOCAB, PROMPT, [*other, *loop * 300, VIEW.ends[0]], strength=60.0)
+
+    outcome, _ = decoded(TableBackbone(rows), max_tokens=2000)
+
+    assert outcome.ending == "length"
+    num_written = len(loop) * outcome.text.count("so and") + len(other)
+    assert MOST_REPEATED <= num_written <= MOST_REPEATED + len(other) + len(loop)
+
+
+def test_a_long_row_of_zeros_is_no_loop() -> None:
+    zeros = "0 " * (MOST_REPEATED // len(VIEW.encode("0 ")) - 20)
+
+    outcome, _ = decoded(saying(f"{zeros}then 1.", VIEW.ends[0]), max_tokens=2000)
+
+    assert (outcome.text, outcome.ending) == (f"{zeros}then 1.", "end")
 
 
 def test_a_stop_sequence_ends_the_words_and_is_not_part_of_them() -> None:
