@@ -14,6 +14,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -140,65 +141,55 @@ class TrainingDisplay:
         return Panel(Group(*parts), title=f"{self._what} {self._name}")
 
 
-class EvaluationDisplay:
+class _CountDisplay:
+    """Counts what is asked while it is asked."""
+
+    def __init__(self, what: str, total: int, time: ProgressColumn, console: Console | None) -> None:
+        self._progress = Progress(
+            TextColumn(what),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.description}"),
+            time,
+            console=console or Console(stderr=True),
+        )
+        self._task = self._progress.add_task("", total=total)
+        self._share = Share()
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+
+class EvaluationDisplay(_CountDisplay):
     """Counts cases while an evaluation runs."""
 
     def __init__(self, total: int, *, console: Console | None = None) -> None:
-        self._exact = Share()
-        self._progress = Progress(
-            TextColumn("cases"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.description}"),
-            TimeRemainingColumn(),
-            console=console or Console(stderr=True),
-        )
-        self._task = self._progress.add_task("", total=total)
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._progress.stop()
+        super().__init__("cases", total, TimeRemainingColumn(), console)
 
     def on_outcome(self, outcome: Outcome) -> None:
         """Show one more outcome."""
-        self._exact.add(outcome.is_exact)
-        self._progress.update(self._task, advance=1, description=f"right {self._exact.value:.1%}")
+        self._share.add(outcome.is_exact)
+        self._progress.update(self._task, advance=1, description=f"right {self._share.value:.1%}")
 
 
-class CalibrationDisplay:
+class CalibrationDisplay(_CountDisplay):
     """Counts conversations and the calls in them while a calibration asks."""
 
     def __init__(self, total: int, *, console: Console | None = None) -> None:
-        self._calls = Share()
-        self._progress = Progress(
-            TextColumn("conversations"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.description}"),
-            TimeElapsedColumn(),
-            console=console or Console(stderr=True),
-        )
-        self._task = self._progress.add_task("", total=total)
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._progress.stop()
+        # It may end by its minutes: what remains cannot be told.
+        super().__init__("conversations", total, TimeElapsedColumn(), console)
 
     def on_turn(self, turn: JudgedTurn) -> None:
         """Show one more."""
         for call in turn.calls:
-            self._calls.add(call.is_right)
-        description = f"{self._calls.total} calls, {self._calls.value:.1%} right"
+            self._share.add(call.is_right)
+        description = f"{self._share.total} calls, {self._share.value:.1%} right"
         self._progress.update(self._task, advance=1, description=description)
 
 
