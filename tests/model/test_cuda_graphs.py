@@ -129,12 +129,16 @@ async def test_answers_are_the_same_alone_and_in_a_crowd(
     assert not [record for record in caplog.records if "is off" in record.getMessage()]
 
 
-def test_bits_are_kept_in_every_shape_and_place_or_graphs_are_off_by_themselves(folder: Path) -> None:
+def test_bits_are_kept_in_every_shape_and_place_or_graphs_are_off_by_themselves(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     backbone = load(folder, "bfloat16", record="auto")
-    if backbone.graphs is None:
-        pytest.xfail("kernels of this device give rows other bits in other shapes: auto switched graphs off")
 
-    assert backbone.batch_rule.padded_rows == 64
+    told = [record.getMessage() for record in caplog.records if "cuda_graphs is off" in record.getMessage()]
+    if backbone.graphs is None:
+        assert len(told) == 1
+    else:
+        assert not told and backbone.batch_rule.padded_rows == 64
 
 
 def test_compiled_forward_is_the_same_up_to_rounding(folder: Path) -> None:
