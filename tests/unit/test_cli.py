@@ -274,7 +274,7 @@ def test_reasoning_and_cut_answers_are_marked() -> None:
         screen.show(event)
 
     assert answers.file.getvalue() == "Yes, [b]but\n"  # type: ignore[attr-defined]  # a StringIO
-    assert "hm\n(cut at max_tokens)\n← [bold]1" in progress.file.getvalue()  # type: ignore[attr-defined]
+    assert "hm\n(cut: max_tokens, or it only repeated itself)\n← [bold]1" in progress.file.getvalue()  # type: ignore[attr-defined]
 
 
 # Chat.
