@@ -33,8 +33,9 @@ class Pointer(NamedTuple):
     read: int
 
 
-NAME, VALUE = 0, 1
-"""Kinds of pointers: to a tool's name in the listing, to a value in a message."""
+NAME, VALUE, COPY = 0, 1, 2
+"""Kinds of pointers: to a tool's name in the listing, to where a value begins in a message, and from inside a
+value to the token of the message that goes on with it or stands behind it."""
 
 
 class Row(Protocol):

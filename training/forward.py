@@ -17,6 +17,11 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import SmolLM3ForCausalLM
 
+from .batches import COPY, NAME, VALUE
+
+POINTING_HEADS = {NAME: 0, COPY: -2, VALUE: -1}
+"""The attention head that learns each kind of pointer, in the layer that points."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossSums:
@@ -94,15 +99,34 @@ def _unread(branches: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _pointer_loss(query: Tensor, key: Tensor, unread: Tensor, pointers: Tensor) -> Tensor:
-    """Cross-entropy of attention: of the first head for names, of the last for values."""
+    """Cross-entropy of attention: each kind of pointer has a head of its own (`POINTING_HEADS`)."""
     num_heads, head_dim = query.shape[2:]
-    row, kind, reader, read = pointers.unbind(1)
-    head = torch.where(kind == 0, 0, num_heads - 1)
-    asked = query[row, reader, head]
-    offered = key.movedim(2, 1)[row, head * key.shape[2] // num_heads]  # (pointers, length, head_dim)
-    scores = torch.einsum("pd,pld->pl", asked, offered).float() * head_dim**-0.5
-    scores = scores + unread.expand(query.shape[0], -1, -1)[row, reader]
-    return F.cross_entropy(scores, read, reduction="sum")
+    shared = num_heads // key.shape[2]
+    loss = torch.zeros((), device=query.device)
+    for kind, its_head in POINTING_HEADS.items():
+        row, _, reader, read = pointers[pointers[:, 1] == kind].unbind(1)
+        if not len(row):
+            continue
+        head = its_head % num_heads
+        # All scores of the head in one product: a gathered key for every pointer would be far more to move.
+        scores = torch.bmm(query[:, :, head], key[:, :, head // shared].transpose(1, 2))
+        asked = scores[row, reader].float() * head_dim**-0.5
+        asked = asked + unread.expand(query.shape[0], -1, -1)[row, reader]
+        loss = loss + F.cross_entropy(asked, read, reduction="sum")
+    return loss
+
+
+def _token_losses(states: Tensor, head: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of every row of `states` (tokens, hidden), and whether its likeliest token is the target.
+
+    Written out instead of `F.cross_entropy`, because a compiler makes two passes over the logits of it.
+    """
+    logits = F.linear(states, head).float()
+    highest = logits.detach().amax(-1)
+    total = (logits - highest[:, None]).exp().sum(-1).log() + highest
+    is_target = torch.arange(logits.shape[1], device=logits.device) == targets[:, None]
+    of_target = torch.where(is_target, logits, 0.0).sum(-1)
+    return total - of_target, of_target.detach() >= highest
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor, unread: Tensor) -> Tensor:
@@ -227,6 +251,9 @@ class TrainingForward:
         self.config = model.config
         self.dtype = dtype
         self._layers = LayerForward(model.config, is_compiled=is_compiled)
+        self._token_losses: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]] = _token_losses
+        if is_compiled:  # every batch supervises another number of tokens
+            self._token_losses = torch.compile(_token_losses, dynamic=True)
         layers = list(model.model.layers)
         self._pointing_layer = next((layer for layer in layers if not layer.self_attn.use_rope), layers[-1])
         self._angles: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
@@ -275,16 +302,13 @@ class TrainingForward:
         scales = torch.nn.functional.pad(weights[:, 1:], (0, 1)).reshape(-1)
         picked = scales.nonzero().squeeze(-1)
         targets, scales = targets[picked], scales[picked]
-        head = self.model.lm_head.weight
-        logits = F.linear(states[picked], head.to(self.dtype)).float()
-        losses = F.cross_entropy(logits, targets, reduction="none")
+        head = self.model.lm_head.weight.to(self.dtype)
+        losses, is_right = self._token_losses(states[picked], head, targets)
         is_full = scales >= 0.5
-        with torch.no_grad():
-            is_right = (logits.argmax(-1) == targets) & is_full
         return LossSums(
             loss=(losses * scales).sum(),
             weight=scales.sum(),
-            num_right=is_right.sum(),
+            num_right=(is_right & is_full).sum(),
             num_full=is_full.sum(),
             full_loss=(losses.detach() * is_full).sum(),
             pointer_loss=pointed,

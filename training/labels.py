@@ -22,7 +22,7 @@ from agent_runtime.prompt.encode import HasBackend
 from agent_runtime.prompt.schema_order import ordered_arguments
 from agent_runtime.scaffold.canonical import CALL_CLOSE, CALL_OPEN, call_pieces
 
-from .batches import NAME, VALUE, LabelledSequence, Pointer
+from .batches import COPY, NAME, VALUE, LabelledSequence, Pointer
 from .data import ValuePath
 from .recipe import DataRecipe
 
@@ -159,7 +159,18 @@ def _pointers(
             found = span and prompt.token_span(span.message_index, span.start, span.end)
             if found:
                 has_space = piece.text[0] == " " and piece.encoded.ends[0] == 1
-                yield Pointer(VALUE, piece.start - 1 + has_space, found[0])
+                first = piece.start + has_space
+                yield Pointer(VALUE, first - 1, found[0])
+                yield from _copy_pointers(prompt.ids, first, piece.start + len(piece.encoded.ids), found[0])
+
+
+def _copy_pointers(ids: Sequence[int], first: int, end: int, read: int) -> Iterator[Pointer]:
+    """From every token of a value to what stands behind its like in the message, for as long as both agree."""
+    for reader in range(first, end):
+        if ids[reader] != ids[read]:
+            return
+        read += 1
+        yield Pointer(COPY, reader, read)
 
 
 def _name_tokens(prompt: Prompt, tools: Sequence[OfferedTool]) -> dict[str, int]:

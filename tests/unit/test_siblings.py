@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerFast
 
 from agent_runtime.messages import EvidenceSpan, read_messages
 from agent_runtime.prompt import PromptFormat
-from training.batches import NAME, VALUE, Batch, DataState, LabelledSequence, Pointer, batches
+from training.batches import COPY, NAME, VALUE, Batch, DataState, LabelledSequence, Pointer, batches
 from training.conversations import conversation, offered_tools
 from training.data.synthetic.siblings import KINDS, sibling_examples
 from training.forward import LossSums, TrainingForward
@@ -131,8 +131,10 @@ def test_pointers_lead_to_the_token_that_is_written_next(tokenizer: PreTrainedTo
             if kind == NAME:
                 assert read < row.starts[0]
                 assert row.ids[read] == row.ids[reader + 1]
+            if kind == COPY:
+                assert row.ids[read - 1] == row.ids[reader]
             kinds.add(kind)
-    assert kinds == {NAME, VALUE}
+    assert kinds == {COPY, NAME, VALUE, COPY}
 
 
 def test_a_copied_value_is_pointed_at_in_the_request(tokenizer: PreTrainedTokenizerFast) -> None:
@@ -145,10 +147,15 @@ def test_a_copied_value_is_pointed_at_in_the_request(tokenizer: PreTrainedTokeni
     labeller = Labeller(tokenizer, PromptFormat.compact(), DataRecipe())
     span = EvidenceSpan(message_index=0, start=18, end=22)
     row = labeller.label(messages, tools, evidence={(1, 0, "city"): span})
-    (name, value) = row.pointers
+    name, value, *copied = row.pointers
     assert tokenizer.decode(row.ids[name.read :]).startswith("get_weather\n- city")
     assert tokenizer.decode(row.ids[value.read :]).startswith("Oslo?")
     assert tokenizer.decode(row.ids[value.reader + 1 :]).startswith('Oslo"}')
+    # Inside the value each token looks at what goes on in the request; the last one at what stands behind.
+    assert [pointer.kind for pointer in copied] == [COPY] * len(copied)
+    assert [pointer.reader for pointer in copied] == [value.reader + 1 + n for n in range(len(copied))]
+    assert [pointer.read for pointer in copied] == [value.read + 1 + n for n in range(len(copied))]
+    assert tokenizer.decode(row.ids[copied[-1].read :]).startswith("?")
 
 
 def test_attention_learns_to_look_where_pointers_lead(tokenizer: PreTrainedTokenizerFast) -> None:
