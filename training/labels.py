@@ -165,7 +165,7 @@ def _pointers(
 
 
 def _copy_pointers(ids: Sequence[int], first: int, end: int, read: int) -> Iterator[Pointer]:
-    """From every token of a value to what stands behind its like in the message, for as long as both agree."""
+    """From each token of a value to what stands behind its like in the message, while both agree."""
     for reader in range(first, end):
         if ids[reader] != ids[read]:
             return
