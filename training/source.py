@@ -41,7 +41,7 @@ class ConversationSource:
         labeller = Labeller(tokenizer, PromptFormat.compact(), self.recipe)
         num_short = 0 if self.is_held_out else self.recipe.short_first
         recipe = self.mixture()
-        for number in count(start + self.recipe.start, stride):
+        for number in self.numbers(start, stride):
             if self.is_siblings(number):
                 yield self._siblings(labeller, number)
                 continue
@@ -52,6 +52,13 @@ class ConversationSource:
             if number < num_short and len(sequence.ids) > self.recipe.short_tokens:
                 sequence = LabelledSequence((), ())
             yield sequence
+
+    def numbers(self, start: int, stride: int) -> Iterator[int]:
+        """Every `stride`th number of the mixture from row `start` on.
+
+        Held-out conversations are the same ones wherever training begins, so that runs can be compared.
+        """
+        return count(start if self.is_held_out else start + self.recipe.start, stride)
 
     def is_siblings(self, number: int) -> bool:
         """Whether row `number` holds several conversations over one listing; held-out ones stand alone."""

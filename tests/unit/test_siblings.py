@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from training.data.synthetic.siblings import KINDS, sibling_examples
 from training.forward import LossSums, TrainingForward
 from training.labels import Labeller
 from training.recipe import ArchitectureRecipe, BatchRecipe, DataRecipe
+from training.source import ConversationSource
 from training.tokenizer import train_tokenizer
 from training.trainer import new_model
 
@@ -178,3 +180,16 @@ def test_rows_that_wait_keep_where_their_conversations_begin() -> None:
     rows = [LabelledSequence((1, 2, 3, 4), (0.0, 1.0, 0.0, 1.0), (1, 3), (Pointer(NAME, 2, 1),))]
     state = DataState(num_taken=1, waiting={8: rows})
     assert DataState.from_json(state.as_json(), LabelledSequence).waiting == {8: rows}
+
+
+def test_held_out_conversations_are_the_same_wherever_training_begins(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    tokenizer.save_pretrained(tmp_path)
+
+    def first_rows(start: int, *, is_held_out: bool) -> list[LabelledSequence]:
+        source = ConversationSource(tmp_path, DataRecipe(start=start), is_held_out=is_held_out)
+        return list(islice(source(0, 1), 3))
+
+    assert first_rows(0, is_held_out=True) == first_rows(5000, is_held_out=True)
+    assert first_rows(0, is_held_out=False) != first_rows(5000, is_held_out=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from random import Random
 
@@ -39,7 +38,7 @@ class HeadSource:
         )
         source = self.conversations
         recipe, mixture = source.recipe, source.mixture()
-        for number in count(start + recipe.start, stride):
+        for number in source.numbers(start, stride):
             if source.is_siblings(number):
                 yield self._siblings(sampler, number)
                 continue
