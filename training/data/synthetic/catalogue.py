@@ -77,6 +77,18 @@ def _identifier(draw: Draw, argument: str) -> Kind:
     return Kind(schema, sample, "")
 
 
+def _long_identifier(draw: Draw) -> str:
+    """Letters and digits that only copying gets right, in one of the shapes of keys and tracking numbers."""
+    letters = draw.pick(("ABCDEFGHJKLMNPQRSTUVWXYZ0123456789", "0123456789abcdef", "0123456789"))
+    roll = draw.random()
+    if roll < 0.3:
+        groups = range(draw.between(3, 5))
+        return "-".join("".join(draw.pick(letters) for _ in range(4)) for _ in groups)
+    if roll < 0.4:
+        return "-".join("".join(draw.pick("0123456789abcdef") for _ in range(n)) for n in (8, 4, 4, 4, 12))
+    return "".join(draw.pick(letters) for _ in range(draw.between(10, 40)))
+
+
 def _list(draw: Draw, argument: str) -> Kind:
     name, _, rest = argument.partition("/")
     name, _, inner = name.partition(":")
@@ -304,7 +316,8 @@ _WRITTEN: dict[str, Callable[[Draw, str], Kind]] = {
     "program": program_kind,
     "command": quoted(command),
     "numtext": made(lambda d: str(d.between(1, 900)) if d.chance(0.6) else f"{d.random() * 100:.1f}"),
-    "dna": made(lambda d: "".join(d.pick("ACGT") for _ in range(d.between(6, 20))), quote_share=0.15),
+    "dna": made(lambda d: "".join(d.pick("ACGT") for _ in range(d.between(6, 45))), quote_share=0.15),
+    "longid": made(_long_identifier, quote_share=0.15),
     "flightno": made(_flight_number),
     "plate": made(_plate),
     "zip": made(

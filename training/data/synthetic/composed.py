@@ -75,6 +75,8 @@ def _parameter(draw: Draw, used: set[str]) -> ParameterRule | None:
         return None if name in used else rule
     if roll < 0.30:
         name, kind = draw.pick(w.NUMBER_NAMES), draw.pick(w.NUMBER_KINDS)
+        if kind == "percent":
+            name = draw.pick(_RATES)
     elif roll < 0.62:
         name, kind = draw.pick(w.TEXT_NAMES), draw.pick(w.TEXT_KINDS)
         if kind in (
@@ -186,6 +188,8 @@ _FAMILY_KINDS = (
     "num(1/500/kg,g)",
     "num(1/500/m,cm,km)",
     "money",
+    "money(10000/90000000)",
+    "int(1000/90000000)",
 )
 _FAMILY_TEXTS = {
     "city": ("cities",),
@@ -239,8 +243,52 @@ def _family(draw: Draw) -> list[ParameterRule]:
     return [ParameterRule((name,), head, rest[:-1] if bracket else "", True, None, ()) for name in names]
 
 
+_RATES = (
+    "interest_rate",
+    "annual_rate",
+    "growth_rate",
+    "tax_rate",
+    "discount_rate",
+    "rate_of_return",
+    "annual_yield",
+    "inflation_rate",
+    "commission",
+    "discount",
+    "sales_tax",
+    "vat_rate",
+    "failure_rate",
+    "success_rate",
+    "decay_rate",
+    "mutation_rate",
+    "efficiency",
+    "occupancy_rate",
+    "drop_rate",
+    "default_rate",
+    "share",
+    "tip_percentage",
+    "percentage",
+    "fee_percent",
+    "coupon_rate",
+    "humidity_ratio",
+    "rate",
+)
+
+
+def _rates(draw: Draw) -> list[ParameterRule]:
+    """One to three rates, and at times an amount they are of."""
+    names = draw.sample(_RATES, draw.pick((1, 1, 2, 2, 3)))
+    rules = [ParameterRule((name,), "percent", "", draw.chance(0.85), None, ()) for name in names]
+    if draw.chance(0.5):
+        amount = draw.pick(("amount", "principal", "base_value", "starting_amount", "price", "population"))
+        kind, argument = draw.pick((("money", "100/9000000"), ("int", "10/900000"), ("num", "0.1/100")))
+        rules.insert(0, ParameterRule((amount,), kind, argument, True, None, ()))
+    return rules
+
+
 def _cluster(draw: Draw) -> list[ParameterRule]:
     """Two to five numbers that only their names tell apart."""
+    if draw.chance(0.28):
+        return _rates(draw)
     kind = draw.pick(_FAMILY_KINDS[:4] + _FAMILY_KINDS[5:8])
     head, _, rest = kind.partition("(")
     names = draw.sample(w.NUMBER_NAMES, draw.pick((2, 2, 3, 3, 4, 5)))

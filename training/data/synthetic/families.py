@@ -156,8 +156,10 @@ _PLAIN_SPANS = (*_PLACES, "date", "time", "year", "point", "day", "hour", "index
 _LETTER_NOUNS = ("values", "numbers", "values", "coefficients", "inputs")
 
 
-def say_family(draw: Draw, family: Family, pieces: list[list[Piece]]) -> list[Piece]:
-    """The values of a family, in order, without their names."""
+def say_family(
+    draw: Draw, family: Family, pieces: list[list[Piece]], *, is_one_of_several: bool = False
+) -> list[Piece]:
+    """The values of a family, in order, without their names; one of several says what its values are."""
     if family.is_form:
         before, between = draw.pick(_SAID_AS[family.noun])
         together: list[Piece] = [before, *pieces[0]]
@@ -183,7 +185,7 @@ def say_family(draw: Draw, family: Family, pieces: list[list[Piece]]) -> list[Pi
     noun = plural(family.noun) if family.noun else draw.pick(_LETTER_NOUNS)
     if family.noun in ("num", "nr", "val"):
         noun = "numbers"
-    heads = (
+    heads: tuple[str, ...] = (
         "of ",
         "for ",
         "for ",
@@ -193,7 +195,11 @@ def say_family(draw: Draw, family: Family, pieces: list[list[Piece]]) -> list[Pi
         f"for the {noun} ",
         f"with {noun} of ",
     )
-    head = draw.pick((*heads, "between ") if len(pieces) == 2 else heads)
+    if is_one_of_several:
+        heads = heads[4:]
+    elif len(pieces) == 2:
+        heads = (*heads, "between ")
+    head = draw.pick(heads)
     last = draw.pick((" and ", " and ", " and ", ", and ")) if len(pieces) > 2 else " and "
     if len(pieces) > 2 and noun in head and draw.chance(0.15):
         last = ", "

@@ -194,7 +194,7 @@ def talk_none_fits(
     draw: Draw, talk: Conversation, tool: DrawnTool | None, offered: DrawnTool | None = None
 ) -> None:
     """What no offered tool does, declined: a wish for another tool, or a question near what one is about."""
-    if offered is not None and draw.chance(0.3) and not offered.action.description:
+    if offered is not None and draw.chance(0.25) and not offered.action.description:
         talk.say("user", questions.beside(draw, subject_of(offered.action)))
     elif tool is None:
         talk.say("user", questions.out_of_reach(draw))

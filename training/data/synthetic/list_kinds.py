@@ -165,7 +165,7 @@ def series_kind(draw: Draw, argument: str) -> Kind:
             number = -number
         return number, [Copy("", str(number))]
 
-    return list_kind(Kind({"type": kind}, one), draw.pick((2, 3, 3)), draw.pick((4, 5, 5, 8, 10)))
+    return list_kind(Kind({"type": kind}, one), draw.pick((1, 2, 3, 3)), draw.pick((4, 5, 5, 8, 10, 14)))
 
 
 def dict_kind(draw: Draw, argument: str) -> Kind:

@@ -102,8 +102,8 @@ def parameter_name(style: str, name: str) -> str:
 
 
 def plural(label: str) -> str:
-    """`category` -> `categories`, `box` -> `boxes`, `values` as it is."""
-    if label.endswith("s"):
+    """`category` -> `categories`, `box` -> `boxes`, `values` and `mass 2` as they are."""
+    if label.endswith("s") or label[-1].isdigit() or label[-2:-1] == " ":
         return label
     if label.endswith("lf"):
         return f"{label[:-1]}ves"

@@ -253,49 +253,65 @@ def nth_kind(draw: Draw, argument: str) -> Kind:
 _ORDINALS = "zeroth first second third fourth fifth sixth seventh eighth ninth tenth".split()
 
 
-def percent_kind(draw: Draw, argument: str) -> Kind:
-    """`percent(fraction)` or `percent(whole)`; without either, drawn: the schema says which.
+def _percent_text(draw: Draw, *, is_whole_number: bool) -> str:
+    """The figure before the sign: mostly one digit, at times a hundred, a half or a decimal."""
+    roll = draw.random()
+    if roll < 0.38:
+        return str(draw.between(1, 9))
+    if is_whole_number or roll < 0.6:
+        return str(draw.between(10, 99) if draw.chance(0.6) else draw.between(2, 20) * 5)
+    if roll < 0.76:
+        return f"{draw.between(0, 14)}.{draw.pick('5555257')}"
+    if roll < 0.82:
+        return draw.pick(("12.5", "37.5", "0.25", "0.75", "2.25", "6.75", "62.5", "99.9", "0.1"))
+    return draw_decimal(draw, 0.1, 30)
 
-    A plain number called a rate is a fraction, a percentage and any integer a whole number.
+
+_PERCENT_SIGNS = ("%", "%", "%", " percent", " %")
+_FRACTION_HINTS = (
+    "as a decimal",
+    "as a decimal fraction, e.g. 0.05 for 5%",
+    "between 0 and 1",
+    "in decimal form",
+    "as a decimal (5% is 0.05)",
+    "e.g. 0.07",
+    "0.03 for 3%",
+)
+_WHOLE_HINTS = ("in percent", "as a percentage, e.g. 5 for 5%", "as a percentage")
+
+
+def percent_kind(draw: Draw, argument: str) -> Kind:
+    """`percent(fraction)`, `percent(whole)`, `percent(told)` or `percent(NAME)`: the schema says which.
+
+    Where no description tells, a number is a fraction unless its name says percentage, and any integer a
+    whole number; what is `told` is told by the description.
     """
-    name = argument
-    is_plain = draw.chance(0.35)
-    if is_plain:
-        is_fraction = "percent" not in name
+    is_plain = argument != "told" and draw.chance(0.5)
+    is_whole_number = False
+    if argument in ("fraction", "whole"):
+        is_fraction = argument == "fraction"
+    elif is_plain:
+        is_whole_number = draw.chance(0.12)
+        is_fraction = "percent" not in argument and not is_whole_number
     else:
-        is_fraction = argument == "fraction" or argument != "whole" and draw.chance(0.55)
-    is_whole_number = not is_fraction and draw.chance(0.25)
+        is_fraction = draw.chance(0.6)
+    is_whole_number = is_whole_number or not is_fraction and draw.chance(0.3)
 
     def sample(d: Draw) -> Said:
-        if is_whole_number or d.chance(0.5):
-            text = str(d.between(1, 60))
-        else:
-            text = draw_decimal(d, 0.1, 30)
+        text = _percent_text(d, is_whole_number=is_whole_number)
         number = float(text)
         if is_fraction:
-            if d.chance(0.3):
+            if d.chance(0.2):
                 decimal = json.dumps(round(number / 100, 5))
                 return json.loads(decimal), [Copy("", decimal)]
-            return round(number / 100, 6), [text + d.pick(("%", "%", "%", " percent", " %"))]
+            value = round(number / 100, 6)
+            return int(value) if value.is_integer() else value, [text + d.pick(_PERCENT_SIGNS)]
         value, shown = _shown(text)
         if is_whole_number and number <= 20 and d.chance(0.1):
             return value, [f"{number_words(int(number))} percent"]
-        return value, [shown, d.pick(("%", "%", "%", " percent", " %"))]
+        return value, [shown, d.pick(_PERCENT_SIGNS)]
 
-    if is_plain:
-        hint = ""
-    elif is_fraction:
-        hint = draw.pick(
-            (
-                "as a decimal",
-                "as a decimal fraction, e.g. 0.05 for 5%",
-                "between 0 and 1",
-                "in decimal form",
-                "as a decimal (5% is 0.05)",
-            )
-        )
-    else:
-        hint = draw.pick(("in percent", "as a percentage, e.g. 5 for 5%", "as a percentage"))
+    hint = "" if is_plain else draw.pick(_FRACTION_HINTS if is_fraction else _WHOLE_HINTS)
     schema: dict[str, Any] = {"type": "integer" if is_whole_number else "number"}
     if is_fraction and draw.chance(0.15):
         schema |= {"minimum": 0, "maximum": 1}

@@ -222,7 +222,7 @@ def _take_families(
             continue
         if not is_list and not all(map(_is_short, members, values)):
             continue
-        said += [" ", *say_family(draw, family, values)]
+        said += [" ", *say_family(draw, family, values, is_one_of_several=len(families) > 1)]
         covered.update(member.name for member in members)
     return said, covered
 

@@ -12,6 +12,7 @@ from .families import families_of
 from .kinds import QUOTES, Copy, Fixed, Piece, Said
 from .openings import Opening, open_request
 from .phrases import say_flag, say_named, say_sentence, say_values, value_pieces
+from .spares import FLAG_SAID_SHARE, SAID_SHARE
 from .tools import DrawnTool, Parameter
 
 CONTEXTS = (
@@ -71,16 +72,24 @@ def choose_values(draw: Draw, tool: DrawnTool, *, optional_rate: float | None = 
     ):  # else most of these calls would say nothing
         optional_rate = max(optional_rate, 0.6)
     for parameter in tool.parameters:
-        if parameter.is_required or draw.chance(optional_rate):
+        if parameter.is_required or draw.chance(optional_rate * _said_share(parameter)):
             if parameter.default is not None and draw.chance(0.15):  # the default, said on purpose
                 given[parameter.name] = _default_said(parameter)
             else:
                 given[parameter.name] = parameter.kind.sample(draw)
+    _make_alike(draw, tool, given)
     _tell_apart(draw, tool, given)
     lists = [name for name, said in given.items() if isinstance(said[0], list) and _is_flat(said[0])]
     if len(lists) > 1:  # "a and b and c and d" would not tell where the first list ends
         given.update((name, _bracketed(given[name])) for name in lists)
     return given
+
+
+def _said_share(parameter: Parameter) -> float:
+    """How often the option is said where any other would be."""
+    if not parameter.is_spare:
+        return 1.0
+    return FLAG_SAID_SHARE if parameter.kind.is_self_explaining else SAID_SHARE
 
 
 def _is_flat(value: list[Any]) -> bool:
@@ -93,6 +102,31 @@ def _bracketed(said: Said) -> Said:
     if isinstance(pieces[0], str) and pieces[0].startswith(("[", "(")):
         return said
     return value, ["[", *(", " if piece in (" and ", ", and ") else piece for piece in pieces), "]"]
+
+
+def _make_alike(draw: Draw, tool: DrawnTool, given: dict[str, Said]) -> None:
+    """At times two numbers of a composed tool are the same, or the digits of one are in the other."""
+    if not tool.action.is_composed or tool.action.description or not draw.chance(0.15):
+        return
+    alike: dict[str, list[str]] = {}
+    for parameter in tool.parameters:
+        value = given.get(parameter.name, (None, []))[0]
+        if isinstance(value, int) and not isinstance(value, bool) and "enum" not in parameter.kind.schema:
+            alike.setdefault(f"{parameter.kind.schema} {parameter.kind.hint}", []).append(parameter.name)
+    names = next((names for names in alike.values() if len(names) > 1), None)
+    if names is None:
+        return
+    first, second = draw.sample(names, 2)
+    value, pieces = given[first]
+    text = str(value)
+    copied = [at for at, piece in enumerate(pieces) if isinstance(piece, Copy)]
+    if draw.chance(0.25) or len(copied) != 1 or value <= 0:
+        given[second] = given[first]
+        return
+    other = int(draw.pick((f"{text}0", f"{draw.between(1, 9)}{text}", text[::-1], f"{text[0]}{text}")))
+    schema = {p.name: p.kind.schema for p in tool.parameters}[second]
+    if other and schema.get("minimum", other) <= other <= schema.get("maximum", other):
+        given[second] = other, [*pieces[: copied[0]], Copy("", str(other)), *pieces[copied[0] + 1 :]]
 
 
 def _tell_apart(draw: Draw, tool: DrawnTool, given: dict[str, Said]) -> None:

@@ -7,7 +7,7 @@ them, the request is what decides.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 from ..example import Example
 from . import dialogues, lessons, sharing
@@ -36,7 +36,8 @@ def sibling_examples(
 ) -> Iterator[Example]:
     """Endlessly many examples over listing `index`; the same for the same arguments.
 
-    Tools of a bare listing take one argument at most, or a few numbers: little stands between the choices.
+    Tools of a bare listing take one argument at most, or a few numbers, and at times an option that is
+    rarely said: little stands between the choices.
     """
     draw = Draw(seed ^ 0x3C6EF372, index, load_pool(pool) if pool else None)
     tools = _bare_listing(draw, split) if is_bare else _listing(draw, split)
@@ -77,9 +78,12 @@ def _bare_listing(draw: Draw, split: Split) -> list[DrawnTool]:
         required = [p for p in tool.parameters if p.is_required]
         numbers = [p for p in required if p.kind.schema["type"] in ("integer", "number")]
         if 1 < len(numbers) < 5 and len(numbers) == len(required) and draw.chance(0.7):
-            tool.parameters = numbers  # which of like numbers belongs where is a choice of its own
+            kept = numbers  # which of like numbers belongs where is a choice of its own
         else:
-            tool.parameters = draw.sample(required or tool.parameters, 1) if tool.parameters else []
+            options = [p for p in tool.parameters if not p.is_spare]
+            kept = draw.sample(required or options, 1)
+        spares = [p for p in tool.parameters if p.is_spare]
+        tool.parameters = [*kept, *spares[: draw.between(0, 2)]]
         for parameter in tool.parameters:
             if not parameter.kind.hint and draw.chance(0.7):
                 parameter.description = ""
@@ -101,8 +105,7 @@ def _conversation(draw: Draw, tools: list[DrawnTool], split: Split, system: str)
             lessons.talk_several(draw, talk, draw.sample(tools, min(len(tools), _num_several(draw))))
             return "several", talk
         case "none_fits":
-            missing = None if draw.chance(0.35) else distractors(draw, tools, split, 1, near_share=0.6)
-            lessons.talk_none_fits(draw, talk, missing[0] if missing else None, tool)
+            lessons.talk_none_fits(draw, talk, _missing_tool(draw, tools, tool, split), tool)
             return "none_fits", talk
         case "missing" if lessons.can_miss(tool):
             lessons.talk_missing(draw, talk, tool)
@@ -117,6 +120,20 @@ def _conversation(draw: Draw, tools: list[DrawnTool], split: Split, system: str)
             return "chat", talk
     lessons.talk_single(draw, talk, tool)
     return "single", talk
+
+
+def _missing_tool(draw: Draw, tools: list[DrawnTool], tool: DrawnTool, split: Split) -> DrawnTool | None:
+    """A tool that is not offered, at times with arguments like those of one that is; at times none."""
+    if draw.chance(0.25):
+        return None
+    others = distractors(draw, tools, split, 1 if draw.chance(0.45) else 5, near_share=draw.pick((0.4, 0.9)))
+    wanted = {p.kind.schema["type"] for p in tool.parameters if p.is_required}
+    return max(others, key=lambda other: _num_alike(other, wanted), default=None)
+
+
+def _num_alike(tool: DrawnTool, wanted: Container[str]) -> int:
+    """How many of its needed values would fit where a value of one of these types is wanted."""
+    return sum(p.kind.schema["type"] in wanted for p in tool.parameters if p.is_required)
 
 
 def _kind(draw: Draw) -> str:

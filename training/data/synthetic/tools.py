@@ -13,6 +13,7 @@ from .grammar import Action, ParameterRule, senses
 from .kinds import Kind
 from .naming import STYLES, arbitrary_name, content_words, humanise, parameter_name, tool_name
 from .objects import draw_kind
+from .spares import spare_rules
 
 
 @dataclass(slots=True)
@@ -35,6 +36,8 @@ class Parameter:
     """What requests call it: its label, or another word for it."""
     kind_name: str = ""
     """Its kind in the grammar."""
+    is_spare: bool = False
+    """An option that is rarely said."""
 
 
 @dataclass(slots=True)
@@ -383,13 +386,15 @@ def draw_tool(draw: Draw, action: Action, *, verb: str | None = None) -> DrawnTo
     if draw.chance(0.15):
         rules = draw.shuffled(rules)
     kinds = [rule.kind for rule in rules]
+    spares = spare_rules(draw, rules)
     variant = 0 if draw.chance(0.45) else draw.between(0, 2)
     says_letters = draw.chance(0.4)
     drawn: dict[tuple[str, str], Kind] = {}
     says_units = not any("unit" in name for rule in rules for name in rule.names)
     parameters: list[Parameter] = []
     seen: set[str] = set()
-    for rule in rules:
+    placed = [*rules, *spares] if draw.chance(0.75) else draw.shuffled([*rules, *spares])
+    for rule in placed:
         parameter = draw_parameter(
             draw,
             rule,
@@ -405,7 +410,10 @@ def draw_tool(draw: Draw, action: Action, *, verb: str | None = None) -> DrawnTo
         while parameter.name in seen:
             parameter.name = f"{parameter.name}_{len(seen)}"
         seen.add(parameter.name)
-        if not rule.phrases and (
+        parameter.is_spare = rule in spares
+        if parameter.is_spare and not parameter.kind.is_self_explaining:
+            parameter.phrases = ()
+        elif not rule.phrases and (
             kinds.count(rule.kind) > 1
             or action.is_composed
             and not (rule.kind == "dur" or set(parameter.label.split()) & _PHRASED.get(rule.kind, set()))
