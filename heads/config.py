@@ -106,6 +106,9 @@ class DiffusionConfig(Frozen):
     attends_across_slots: bool = False
     """Whether slots of one call see each other's drafts. Off, every slot is filled as if it were alone."""
 
+    num_copies: int = Field(default=8, ge=0)
+    """The most probable copies of each slot, of the span head, that are read beside its draft."""
+
     dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
     """Share of activations dropped in training."""
 

@@ -4,6 +4,10 @@ It corrects the backbone and replaces nothing: the tokens of a position are scor
 vocabulary from `h + delta`, where `h` is the backbone's state before the position and `delta` comes from the
 head and is zero at first. So an untrained head gives the backbone's own next-token distribution wherever the
 backbone has read what stands before, and training can only start from there.
+
+Most values are copies, and where a copy goes on no state before the slot can tell. So the head is given the
+span head's copies as further drafts: those that agree with what is revealed say which token stands where, and
+the head how much that counts. Nothing at first.
 """
 
 from __future__ import annotations
@@ -59,6 +63,9 @@ class DraftReading:
     delta: Tensor  # (batch, slots, positions, hidden), in units of the state's root mean square
     states: Tensor  # (batch, slots, positions, hidden) of the backbone's last layer
     end_ids: Tensor  # (batch, slots, ends)
+    copies: Tensor  # (batch, slots, copies, positions): tokens of the copies, the null id behind their ends
+    copy_shares: Tensor  # (batch, slots, copies): of those that agree with the draft
+    copy_score: Tensor  # (batch, slots, positions): added to the score of a token that all of them have
 
     def guided(self, blank: DraftReading, scale: float) -> DraftReading:
         """Classifier-free guidance: `scale` 0 changes nothing, more moves away from what `blank` says.
@@ -107,7 +114,10 @@ class DiffusionHead(nn.Module):
         self.last_norm = nn.RMSNorm(width)
         self.delta_out = nn.Linear(width, hidden)
         self.null_out = nn.Linear(width, 1)
-        for output in (self.delta_out, self.null_out):
+        self.copy_token_in = nn.Linear(hidden, width, bias=False)
+        self.copy_share_in = nn.Linear(3, width, bias=False)
+        self.copy_out = nn.Linear(width, 1)
+        for output in (self.delta_out, self.null_out, self.copy_out):
             nn.init.zeros_(output.weight)
             nn.init.zeros_(output.bias)
         for embedding in (self.kind_embedding, self.age_embedding):
@@ -158,7 +168,8 @@ class DiffusionHead(nn.Module):
         sizes = self.config.diffusion
         assert sizes is not None
         batch, num_slots, num_positions = slots.draft.shape
-        x = self._features(slots, ends)
+        copied = _Copied.of(slots, memory, self.config)
+        x = self._features(slots, copied, ends)
         group = num_slots * num_positions if sizes.attends_across_slots else num_positions
         is_there = slots.is_there.reshape(-1, group)
         place = torch.arange(num_positions, device=x.device).repeat(group // num_positions)
@@ -176,6 +187,9 @@ class DiffusionHead(nn.Module):
             delta=self.delta_out(features),
             states=slots.states[:, :, :, -1],
             end_ids=slots.end_ids,
+            copies=copied.tokens,
+            copy_shares=copied.shares,
+            copy_score=self.copy_out(features)[..., 0],
         )
 
     def logits(self, reading: DraftReading, rows: Tensor, ends: BackboneEnds) -> Tensor:
@@ -194,8 +208,9 @@ class DiffusionHead(nn.Module):
         """
         width, hidden = reading.features.shape[-1], reading.delta.shape[-1]
         null_score = self.null_out(reading.features.reshape(-1, width)[rows])[:, 0]
-        slot_of = rows // reading.features.shape[2]
-        return score_tokens(
+        num_positions = reading.features.shape[2]
+        slot_of = rows // num_positions
+        logits = score_tokens(
             reading.states.reshape(-1, hidden)[rows],
             reading.end_ids.flatten(0, 1)[slot_of],
             self.config,
@@ -203,8 +218,11 @@ class DiffusionHead(nn.Module):
             delta=reading.delta.reshape(-1, hidden)[rows],
             null_score=null_score,
         )
+        copied = reading.copies.flatten(0, 1)[slot_of, :, rows % num_positions]  # (rows, copies)
+        score = reading.copy_score.flatten()[rows, None].float()
+        return logits.scatter_add_(1, copied, score * reading.copy_shares.flatten(0, 1)[slot_of])
 
-    def _features(self, slots: SlotInputs, ends: BackboneEnds) -> Tensor:
+    def _features(self, slots: SlotInputs, copied: _Copied, ends: BackboneEnds) -> Tensor:
         dtype = self.delta_out.weight.dtype
         states = unit(slots.states).flatten(-2).to(dtype)  # (batch, slots, positions, taps * hidden)
         place = torch.arange(slots.draft.shape[2], device=slots.draft.device)
@@ -220,10 +238,56 @@ class DiffusionHead(nn.Module):
             + self.place(place)
             + of_slot[:, :, None]
         )
-        return features
+        if not copied.shares.shape[-1]:
+            return features
+        told = unit(self.embed(copied.likeliest, ends)).to(dtype) * copied.agreement[..., None].to(dtype)
+        told_of = torch.stack((copied.agreement, copied.trust, copied.agreement * copied.trust), -1)
+        return features + self.copy_token_in(told) + self.copy_share_in(told_of.to(dtype))
 
     def _memory_blocks(self) -> list[Block]:
         return [block for block in self.blocks if isinstance(block, Block)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Copied:
+    """What the copies that agree with a draft say of its positions."""
+
+    tokens: Tensor  # (batch, slots, copies, positions)
+    shares: Tensor  # (batch, slots, copies): of 1 where any copy agrees, else 0
+    likeliest: Tensor  # (batch, slots, positions): the token that most of them have
+    agreement: Tensor  # (batch, slots, positions): the share of them that have it
+    trust: Tensor  # (batch, slots, positions): how probable they were together, before the draft was seen
+
+    @classmethod
+    def of(cls, slots: SlotInputs, memory: PromptMemory, config: HeadConfig) -> _Copied:
+        """Copies of slots whose prompt is out of sight do not exist."""
+        tokens = torch.where(slots.copies < 0, config.null_token_id, slots.copies)
+        if not tokens.shape[2]:
+            nothing = torch.zeros(slots.draft.shape, device=slots.draft.device)
+            return cls(
+                tokens=tokens,
+                shares=slots.copy_shares,
+                likeliest=slots.draft,
+                agreement=nothing,
+                trust=nothing,
+            )
+        is_free = (slots.draft == config.mask_token_id) | ~slots.is_there
+        agrees = ((tokens == slots.draft[:, :, None]) | is_free[:, :, None]).all(-1)
+        has_prompt = memory.is_there.any(-1)
+        has_prompt = has_prompt if has_prompt.dim() == 2 else has_prompt[:, None]
+        left = slots.copy_shares * (agrees & has_prompt[..., None])
+        trust = left.sum(-1, keepdim=True)
+        shares = left / trust.clamp(min=1e-9)
+        # How many, by share, have the token that each has.
+        alike = tokens[:, :, :, None] == tokens[:, :, None]
+        agreement, at = (alike * shares[:, :, None, :, None]).sum(3).max(2)
+        return cls(
+            tokens=tokens,
+            shares=shares,
+            likeliest=tokens.gather(2, at[:, :, None])[:, :, 0],
+            agreement=agreement,
+            trust=trust.expand_as(agreement),
+        )
 
 
 def open_share(slots: SlotInputs, config: HeadConfig) -> Tensor:

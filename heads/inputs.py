@@ -85,6 +85,9 @@ class SlotInputs(_Tensors):
         is_there: False for padding, (batch, slots, positions).
         kinds: numbers of `HeadConfig.slot_kinds`, (batch, slots).
         end_ids: tokens that may follow the slot, (batch, slots, ends); -1 is padding.
+        copies: values that the slot may have been copied from, as token ids from its first position on; -1
+            behind their ends, (batch, slots, copies, positions).
+        copy_shares: how probable each of them is; 0 for padding, (batch, slots, copies).
     """
 
     states: Tensor
@@ -93,6 +96,8 @@ class SlotInputs(_Tensors):
     is_there: Tensor
     kinds: Tensor
     end_ids: Tensor
+    copies: Tensor
+    copy_shares: Tensor
 
     @property
     def anchors(self) -> Tensor:
@@ -132,6 +137,8 @@ class SlotReading:
         num_read: of these tokens, how many have not changed since: later states are not used.
         kind: `HeadConfig.kind_of(...)`.
         end_ids: tokens that may follow the slot.
+        copies: values the span head proposes, as token ids from the slot's first position on, and how
+            probable each is; the same text once.
     """
 
     anchor: Tensor
@@ -140,6 +147,7 @@ class SlotReading:
     end_ids: Sequence[int]
     states: Tensor | None = None
     num_read: int | None = None
+    copies: Sequence[tuple[Sequence[int], float]] = ()
 
 
 def shifted_states(anchor: Tensor, states: Tensor | None, num_positions: int) -> tuple[Tensor, Tensor]:
@@ -165,6 +173,7 @@ def collate_slots(
     num_slots: int = 0,
     num_positions: int = 0,
     num_ends: int = 0,
+    num_copies: int = 0,
 ) -> SlotInputs:
     """Slots of several calls as one batch, padded to the largest (or further, to a graph's bucket).
 
@@ -177,6 +186,7 @@ def collate_slots(
     num_slots = max(num_slots, *(len(call) for call in calls), 1)
     num_positions = max(num_positions, *(len(reading.draft) for reading in readings), 1)
     num_ends = max(num_ends, *(len(reading.end_ids) for reading in readings), 1)
+    num_copies = max(num_copies, *(len(reading.copies) for reading in readings), 0)
     like = readings[0].anchor
     shape = (len(calls), num_slots, num_positions)
     long = {"dtype": torch.long, "device": like.device}
@@ -187,6 +197,8 @@ def collate_slots(
         is_there=torch.zeros(shape, dtype=torch.bool, device=like.device),
         kinds=torch.zeros(shape[:2], **long),  # type: ignore[call-overload]
         end_ids=torch.full((*shape[:2], num_ends), -1, **long),  # type: ignore[call-overload]
+        copies=torch.full((*shape[:2], num_copies, num_positions), -1, **long),  # type: ignore[call-overload]
+        copy_shares=torch.zeros((*shape[:2], num_copies), device=like.device),
     )
     for row, call in enumerate(calls):
         for column, reading in enumerate(call):
@@ -198,6 +210,10 @@ def collate_slots(
             inputs.is_there[at] = True
             inputs.kinds[row, column] = reading.kind
             inputs.end_ids[row, column, : len(reading.end_ids)] = torch.tensor(reading.end_ids, **long)  # type: ignore[arg-type]
+            for number, (ids, share) in enumerate(reading.copies):
+                whole = torch.tensor(ids[:num_positions], **long)  # type: ignore[arg-type]
+                inputs.copies[row, column, number, : len(whole)] = whole
+                inputs.copy_shares[row, column, number] = share
     return inputs
 
 

@@ -37,6 +37,7 @@ class SpanScores:
 class SpanProposals:
     """The best spans of every slot, most probable first; (0, 0) is "not in the text"."""
 
+    column: Tensor  # (batch, slots, k), of its first token
     start: Tensor  # (batch, slots, k), prompt tokens
     end: Tensor  # (batch, slots, k), half-open
     probability: Tensor  # (batch, slots, k)
@@ -174,6 +175,7 @@ def best_spans(scores: SpanScores, *, k: int = 1) -> SpanProposals:
     num_tokens = (index - 1).clamp(min=0) % size + 1
     start = scores.where[:, None].expand(-1, column.shape[1], -1).gather(-1, column)
     return SpanProposals(
+        column=column.masked_fill(is_none, 0),
         start=start.masked_fill(is_none, 0),
         end=(start + num_tokens).masked_fill(is_none, 0),
         probability=best.exp(),

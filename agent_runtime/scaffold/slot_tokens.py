@@ -1,4 +1,4 @@
-"""The tokens at both ends of a slot's value: which may follow it, and what a word becomes as its first.
+"""The tokens at both ends of a slot's value: which may follow it, what a word or a copy becomes there.
 
 One answer for training and for serving, since heads see both as inputs.
 """
@@ -19,6 +19,7 @@ from .vocabulary import TokenVocabulary
 # What may stand behind a value: brackets that close, then a comma and the beginning of what comes next.
 _BEHIND = rb"[\]}]*(?:\n|,(?: (?:\"|\{\"?|\[+\"?)?)?)?"
 _BEHIND_STRING = re.compile(b'"' + _BEHIND)
+_GROUPING = re.compile(r"(?<=\d)[,\u00a0\u202f ](?=\d{3}(?:\D|$))")
 _BEHIND_OTHER = re.compile(rb"(?=[,\]}])" + _BEHIND)
 
 
@@ -47,6 +48,17 @@ def lead_ids(slot: Slot, encode: Callable[[str], Sequence[int]]) -> tuple[int, .
         return ()
     space = tuple(encode(" "))
     return space if tuple(encode(" 7"))[: len(space)] == space else ()
+
+
+def copied_text(raw: bytes, *, is_string: bool) -> str | None:
+    """A part of a message as a slot would spell it, without the space of its own; None for no value."""
+    try:
+        text = raw.decode().strip()
+    except UnicodeDecodeError:  # cuts a character
+        return None
+    if not text:
+        return None
+    return string_body(text) if is_string else _GROUPING.sub("", text)
 
 
 @lru_cache(maxsize=4)

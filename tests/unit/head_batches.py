@@ -17,6 +17,7 @@ from tests.tiny_model import make_tiny_model
 from training.conversations import conversation
 from training.data.synthetic.siblings import sibling_examples
 from training.heads.backbone import FrozenBackbone
+from training.heads.copies import CopySpeller
 from training.heads.frozen import reader_for
 from training.heads.inputs import HeadTensors, TokenTables
 from training.heads.objective import HeadObjective, TrainingNoise
@@ -74,6 +75,7 @@ def objective(*, is_shaken: bool = True, dtype: Any = torch.float32) -> HeadObje
         bundle,
         backbone.ends,
         TokenTables.of(backbone.vocabulary, backbone.facts.vocab_size, "cpu"),
+        CopySpeller(backbone.vocabulary, backbone.encode),
         weights=LossWeights(),
         noise=TrainingNoise(
             masks=NoiseConfig(), unread_share=0.3, blank_share=0.1, null_share=0.25, most_positions=12

@@ -313,8 +313,8 @@ def test_training_moves_every_weight_of_the_head_and_none_of_the_backbone() -> N
     head = make_head().train()
     ends = tiny_ends()
     prompt = collate_prompts([prompt_of(PROMPT, head.config)])
-    readings = [slot_of(PROMPT, KEY, (30, MASK, MASK, NULL), head.config, num_read=1)]
-    slots = collate_slots([readings])
+    reading = slot_of(PROMPT, KEY, (30, MASK, MASK, NULL), head.config, num_read=1)
+    slots = collate_slots([[replace(reading, copies=(((30, 40, 41), 0.5), ((30, 44), 0.2)))]])
     optimizer = torch.optim.AdamW(head.parameters(), lr=1e-2)
     before = {name: p.detach().clone() for name, p in head.named_parameters()}
 
@@ -329,6 +329,87 @@ def test_training_moves_every_weight_of_the_head_and_none_of_the_backbone() -> N
 
     assert [name for name, p in head.named_parameters() if torch.equal(p, before[name])] == []
     assert all(p.grad is None for p in tiny_backbone().parameters())
+
+
+COPIES = (((30, 31, 32), 0.6), ((33,), 0.3))
+
+
+def copying(draft: tuple[int, ...], copies: object = COPIES, *, num_read: int = 0) -> SlotInputs:
+    """One slot with values that it may be copied from."""
+    reading = slot_of(PROMPT, KEY, draft, tiny_config(), num_read=num_read)
+    return collate_slots([[replace(reading, copies=copies)]])  # type: ignore[arg-type]
+
+
+def test_an_untrained_head_takes_no_notice_of_copies() -> None:
+    head = make_head()
+    draft = (MASK,) * 4
+
+    assert torch.equal(scores(head, copying(draft)), scores(head, copying(draft, ())))
+
+
+@pytest.mark.parametrize(
+    ("draft", "counted"),
+    [
+        pytest.param((MASK,) * 4, COPIES, id="nothing is known"),
+        pytest.param((30, MASK, MASK, MASK), COPIES[:1], id="its first token"),
+        pytest.param((MASK, NULL, NULL, NULL), COPIES[1:], id="its end"),
+        pytest.param((34, MASK, MASK, MASK), (), id="another value"),
+    ],
+)
+def test_copies_that_disagree_with_the_draft_do_not_count(draft: tuple[int, ...], counted: object) -> None:
+    head = make_head(is_trained=True)
+
+    said, expected = scores(head, copying(draft)), scores(head, copying(draft, counted))
+
+    torch.testing.assert_close(said, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_trained_head_reads_copies_and_padding_of_them_changes_nothing() -> None:
+    head = make_head(is_trained=True)
+    draft = (MASK,) * 4
+    reading = replace(slot_of(PROMPT, KEY, draft, head.config), copies=COPIES)
+    said = scores(head, copying(draft))
+
+    padded = scores(head, collate_slots([[reading]], num_copies=5, num_positions=7))
+
+    assert not torch.allclose(said, scores(head, copying(draft, ())), atol=1e-3)
+    torch.testing.assert_close(padded[:, :, :4], said, rtol=1e-4, atol=1e-5)
+
+
+def test_without_a_prompt_there_is_nothing_to_copy() -> None:
+    head = make_head(is_trained=True)
+    ends = tiny_ends()
+    memory = head.read_prompt(collate_prompts([prompt_of(PROMPT, head.config)]), ends)
+    blank = memory.without(torch.tensor([True]))
+    draft = (MASK,) * 4
+
+    with torch.no_grad():
+        given, none = (head(copying(draft, copies), blank, ends) for copies in (COPIES, ()))
+
+    assert torch.equal(given.delta, none.delta)
+    assert not given.copy_shares.any()
+
+
+def test_a_head_learns_to_write_copies_that_it_has_never_seen() -> None:
+    head = make_head()
+    ends = tiny_ends()
+    prompt = collate_prompts([prompt_of(PROMPT, head.config)])
+    rows = torch.arange(4)
+    optimizer = torch.optim.AdamW(head.parameters(), lr=3e-2)
+
+    def logits(value: tuple[int, ...]) -> Tensor:
+        slots = copying((MASK,) * 4, ((value, 0.8), ((35,), 0.1)))
+        return head.logits(head(slots, head.read_prompt(prompt, ends), ends), rows, ends)
+
+    for number in range(40):
+        value = tuple(40 + (number + step) % 20 for step in range(3))
+        optimizer.zero_grad()
+        functional.cross_entropy(logits(value), torch.tensor([*value, NULL])).backward()
+        if not number:
+            assert head.copy_out.bias.grad is not None and float(head.copy_out.bias.grad) < 0
+        optimizer.step()
+
+    assert logits((70, 72, 71)).argmax(-1).tolist() == [70, 72, 71, NULL]
 
 
 def test_a_head_learns_a_whole_value_at_once() -> None:

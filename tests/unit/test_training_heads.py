@@ -234,7 +234,9 @@ def test_token_scores_of_a_row_are_those_of_each_call_as_serving_reads_it(
         is_unread=torch.zeros(len(budgets), dtype=torch.bool),
         is_masked=is_masked,
     )
-    rows = made.open_logits(batch, states, drafts)
+    scores = made.spans(batch, states)[1]
+    copies = made.copies(batch, scores, drafts)
+    rows = made.open_logits(batch, states, drafts, copies)
     ends = tiny_backbone().ends
     for slot in batch.is_given.nonzero()[:, 0].tolist():
         prompt, branch = alone(batch, slot)
@@ -249,6 +251,10 @@ def test_token_scores_of_a_row_are_those_of_each_call_as_serving_reads_it(
             kind=int(batch.kinds[slot]),
             end_ids=[i for i in made.tables.end_ids[int(batch.is_string[slot])].tolist() if i >= 0],
             states=read_states[anchor + 1 : anchor + 1 + num_read],
+            copies=[
+                ([token for token in ids.tolist() if token >= 0], float(share))
+                for ids, share in zip(copies.tokens[slot], copies.shares[slot], strict=True)
+            ],
         )
         memory = head.read_prompt(collate_prompts([(read_states[: len(prompt)], prompt)]), ends)
         slots = collate_slots([[reading]])

@@ -11,6 +11,7 @@ import torch
 from agent_runtime.engine.model_folder import find_model_folder, fingerprint_of, read_config, read_tokenizer
 from agent_runtime.engine.quantize import load_model
 from agent_runtime.errors import ConfigError
+from agent_runtime.prompt.encode import text_encoder
 from agent_runtime.runtime import embedded_model_folder
 from agent_runtime.scaffold.vocabulary import TokenVocabulary
 from heads import BackboneEnds, BackboneFacts, HeadConfig, config_for
@@ -41,11 +42,13 @@ class FrozenBackbone:
         folder = find_model_folder(recipe.model or embedded_model_folder())
         config = read_config(folder)
         tokenizer = read_tokenizer(folder, config.vocab_size)
-        device, dtype = torch.device(recipe.device), getattr(torch, recipe.dtype)
+        device = torch.device(recipe.device)
+        if device.type == "cuda":  # of this process: to what reads files, plain "cuda" may be the first
+            device = torch.device("cuda", torch.cuda.current_device())
         model = load_model(
             folder,
             device=device,
-            dtype=dtype,
+            dtype=getattr(torch, recipe.dtype),
             quantization=recipe.quantization,
             adapter=None,
             trust_remote_code=False,
@@ -69,6 +72,10 @@ class FrozenBackbone:
     def ends(self) -> BackboneEnds:
         """Embeddings, last norm and vocabulary."""
         return BackboneEnds.of(self.model)
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        """The tokens of somebody's text, as serving writes it."""
+        return text_encoder(self.tokenizer).encode_text(text).ids
 
     @property
     def pad_id(self) -> int:

@@ -27,6 +27,7 @@ from heads import (
     score_tokens,
 )
 
+from .copies import Copies
 from .rows import HeadBatch
 
 _NEVER = -30.0
@@ -54,6 +55,7 @@ class HeadTensors:
     gold_at: Tensor
     limit: Tensor
     is_string: Tensor
+    has_space: Tensor
     is_given: Tensor
     is_optional: Tensor
     is_present: Tensor
@@ -204,6 +206,7 @@ def slot_inputs(
     tables: TokenTables,
     grid: Tensor,
     num_positions: int,
+    copies: Copies,
 ) -> SlotInputs:
     """Some slots of each row and their drafts.
 
@@ -214,6 +217,7 @@ def slot_inputs(
         tables: what may follow values.
         grid: which slots, (rows, slots); -1 is padding.
         num_positions: of the longest of them.
+        copies: of all slots.
     """
     at = grid.clamp(min=0)
     return SlotInputs(
@@ -223,6 +227,8 @@ def slot_inputs(
         is_there=drafts.is_there[at, :num_positions] & (grid >= 0)[..., None],
         kinds=batch.kinds[at],
         end_ids=tables.end_ids[batch.is_string[at].long()],
+        copies=copies.tokens[at, :, :num_positions],
+        copy_shares=copies.shares[at],
     )
 
 
@@ -260,6 +266,8 @@ def message_inputs(
         is_there=single == 0,
         kinds=batch.kinds[at],
         end_ids=tables.end_ids[batch.is_string[at].long()],
+        copies=single[:, :, None, :][:, :, :0],
+        copy_shares=anchors.new_zeros((*at.shape, 0)),
     )
     token_ids = batch.tokens.reshape(-1)[batch.copied_from]
     forms = tables.first_forms[token_ids]  # (groups, length)

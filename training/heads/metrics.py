@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from heads import SLOT_KINDS, best_spans
+from heads import SLOT_KINDS, MessageInputs, SpanScores, best_spans
 
-from .inputs import HeadTensors, full_drafts, key_log_odds, message_inputs, own_values
+from .inputs import HeadTensors, full_drafts, key_log_odds, own_values
 from .objective import HeadObjective
 
 LEAST_OF_A_KIND = 3
@@ -47,19 +47,22 @@ class Tally:
 @torch.no_grad()
 def measure(objective: HeadObjective, batch: HeadTensors, states: Tensor, tally: Tally) -> None:
     """Fill every slot of a batch in one step, and see what is right."""
-    _measure_drafts(objective, batch, states, tally)
-    _measure_spans(objective, batch, states, tally)
+    messages, scores = objective.spans(batch, states)
+    _measure_drafts(objective, batch, states, scores, tally)
+    _measure_spans(objective, batch, messages, scores, tally)
     _measure_probes(objective, batch, states, tally)
 
 
-def _measure_drafts(objective: HeadObjective, batch: HeadTensors, states: Tensor, tally: Tally) -> None:
+def _measure_drafts(
+    objective: HeadObjective, batch: HeadTensors, states: Tensor, scores: SpanScores, tally: Tally
+) -> None:
     config = objective.bundle.config
     given = batch.is_given.nonzero()[:, 0]
     budgets = objective.asked_budgets(batch, states)
     tally.mean("avg_budget", budgets[given])
     tally.add("length_coverage", (batch.num_tokens <= budgets)[given])
     drafts = full_drafts(batch, budgets, config)
-    rows = objective.open_logits(batch, states, drafts)
+    rows = objective.open_logits(batch, states, drafts, objective.copies(batch, scores, drafts))
     slot, place, probabilities = rows.slot, rows.place, rows.logits.softmax(-1)
     surety, said = probabilities.max(-1)
     labels = drafts.labels[slot, place]
@@ -106,11 +109,10 @@ def _measure_backbone(objective: HeadObjective, batch: HeadTensors, states: Tens
     tally.add("backbone_slot_exact", own.num_agreed > batch.num_tokens, batch.is_given & (batch.gold_at > 0))
 
 
-def _measure_spans(objective: HeadObjective, batch: HeadTensors, states: Tensor, tally: Tally) -> None:
-    head = objective.bundle.span
-    assert head is not None
-    slots, messages = message_inputs(batch, states, objective.tables, objective.ends)
-    best = best_spans(head(slots, messages, objective.ends), k=3)
+def _measure_spans(
+    objective: HeadObjective, batch: HeadTensors, messages: MessageInputs, scores: SpanScores, tally: Tally
+) -> None:
+    best = best_spans(scores, k=3)
     picked = (batch.span_grid >= 0).flatten().nonzero()[:, 0]
     if not len(picked):
         return

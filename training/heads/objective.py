@@ -19,7 +19,9 @@ from torch.func import functional_call
 from heads import (
     BackboneEnds,
     HeadBundle,
+    MessageInputs,
     NoiseConfig,
+    SpanScores,
     score_tokens,
     slot_tokens,
     span_log_probabilities,
@@ -35,6 +37,7 @@ from ..losses import (
     token_loss,
     whole_span_loss,
 )
+from .copies import Copies, CopySpeller, copies_of
 from .inputs import (
     Drafts,
     HeadTensors,
@@ -95,6 +98,7 @@ class HeadObjective(nn.Module):
         bundle: HeadBundle,
         ends: BackboneEnds,
         tables: TokenTables,
+        speller: CopySpeller,
         *,
         weights: LossWeights,
         noise: TrainingNoise,
@@ -104,6 +108,7 @@ class HeadObjective(nn.Module):
         self.bundle = bundle
         self.ends = ends
         self.tables = tables
+        self._speller = speller
         self._weights = weights
         self._noise = noise
         self._dtype = dtype
@@ -147,7 +152,13 @@ class HeadObjective(nn.Module):
         """The same in evaluation mode, with weights in the products' precision."""
         bundle = copy.deepcopy(self.bundle).to(self._dtype).eval()
         return HeadObjective(
-            bundle, self.ends, self.tables, weights=self._weights, noise=self._noise, dtype=self._dtype
+            bundle,
+            self.ends,
+            self.tables,
+            self._speller,
+            weights=self._weights,
+            noise=self._noise,
+            dtype=self._dtype,
         )
 
     def _with_own_labels(
@@ -201,8 +212,10 @@ class HeadObjective(nn.Module):
     ) -> Losses:
         """The losses, with whatever weights the bundle has now."""
         weights = self._weights
-        rows = self.open_logits(batch, states, drafts, is_judged=is_judged, is_blank=is_blank)
-        span, whole = self._span_losses(batch, states)
+        messages, scores = self.spans(batch, states)
+        copies = self.copies(batch, scores, drafts)
+        rows = self.open_logits(batch, states, drafts, copies, is_judged=is_judged, is_blank=is_blank)
+        span, whole = self._span_losses(batch, messages, scores)
         presence, length = self._probe_losses(batch, states)
         parts = {
             **self._token_losses(batch, states, drafts, rows, progress),
@@ -221,11 +234,31 @@ class HeadObjective(nn.Module):
         counts = draft_counts(drafts)
         return Losses(total=total, parts={name: part.detach() for name, part in parts.items()}, counts=counts)
 
+    def spans(self, batch: HeadTensors, states: Tensor) -> tuple[MessageInputs, SpanScores]:
+        """What the span head says of the batch's `span_grid`, and of which messages."""
+        head = self.bundle.span
+        assert head is not None
+        slots, messages = message_inputs(batch, states, self.tables, self.ends)
+        return messages, head(slots, messages, self.ends)
+
+    def copies(self, batch: HeadTensors, scores: SpanScores, drafts: Drafts) -> Copies:
+        """What the span head would copy, for the diffusion head. It learns from its own loss alone."""
+        diffusion = self.bundle.config.diffusion
+        assert diffusion is not None
+        return copies_of(
+            batch,
+            scores,
+            self._speller,
+            num_copies=diffusion.num_copies,
+            num_positions=drafts.tokens.shape[1],
+        )
+
     def open_logits(
         self,
         batch: HeadTensors,
         states: Tensor,
         drafts: Drafts,
+        copies: Copies,
         *,
         is_judged: Tensor | None = None,
         is_blank: Tensor | None = None,
@@ -238,6 +271,7 @@ class HeadObjective(nn.Module):
             batch: of the slots.
             states: of the frozen backbone.
             drafts: (slots, positions).
+            copies: of all slots.
             is_judged: positions whose scores are wanted, of those that are open; all if left out.
             is_blank: slots that see no prompt, (slots,).
         """
@@ -248,7 +282,7 @@ class HeadObjective(nn.Module):
         wanted = drafts.is_masked if is_judged is None else drafts.is_masked & is_judged
         found = []
         for grid, num_positions in size_classes(batch, drafts):
-            slots = slot_inputs(batch, drafts, states, self.tables, grid, num_positions)
+            slots = slot_inputs(batch, drafts, states, self.tables, grid, num_positions, copies)
             seen = memory.within(is_seen_by(grid))
             if is_blank is not None:
                 seen = seen.without(is_blank[grid.clamp(min=0)])
@@ -301,11 +335,9 @@ class HeadObjective(nn.Module):
             "avg_null_ratio": is_null.float().mean(),
         }
 
-    def _span_losses(self, batch: HeadTensors, states: Tensor) -> tuple[Tensor, Tensor]:
-        head = self.bundle.span
-        assert head is not None
-        slots, messages = message_inputs(batch, states, self.tables, self.ends)
-        scores = head(slots, messages, self.ends)
+    def _span_losses(
+        self, batch: HeadTensors, messages: MessageInputs, scores: SpanScores
+    ) -> tuple[Tensor, Tensor]:
         picked = (batch.span_grid >= 0).flatten().nonzero()[:, 0]
         if not len(picked):
             nothing = scores.absent.sum() * 0.0

@@ -45,6 +45,7 @@ class RowSlot(NamedTuple):
     gold_at: int
     span: tuple[int, int]
     limit: int
+    has_space: bool
 
 
 class RowCall(NamedTuple):
@@ -151,6 +152,7 @@ class _Placed(NamedTuple):
             gold_at=self.token(slot.gold_at) if slot.gold_at else 0,
             span=self.span(slot.span),
             limit=slot.limit,
+            has_space=slot.has_space,
         )
 
 
@@ -193,6 +195,7 @@ class HeadBatch:
     gold_at: Ints
     limit: Ints
     is_string: NDArray[np.bool_]
+    has_space: NDArray[np.bool_]
     is_given: NDArray[np.bool_]
     is_optional: NDArray[np.bool_]
     is_present: NDArray[np.bool_]
@@ -247,6 +250,7 @@ def collate_rows(rows: Sequence[HeadRow], length: int, *, pad_id: int, state: di
         + np.where(ints(slot.gold_at for _, slot in slots) > 0, moved, 0),
         limit=ints(slot.limit for _, slot in slots),
         is_string=flags(slot.is_string for _, slot in slots),
+        has_space=flags(slot.has_space for _, slot in slots),
         is_given=flags(slot.is_given for _, slot in slots),
         is_optional=flags(slot.is_optional for _, slot in slots),
         is_present=flags(slot.is_present for _, slot in slots),

@@ -61,6 +61,8 @@ class SlotSample(NamedTuple):
     """Prompt tokens the value can be copied from."""
 
     limit: int
+    has_space: bool
+    """Whether its value stands behind a space of its own."""
 
 
 class Gold(NamedTuple):
@@ -199,6 +201,7 @@ class Sampler:
                 "gold_at": 0,
                 "span": ABSENT_SPAN,
                 "limit": branch.slot.budget.limit,
+                "has_space": branch.slot.leading_space,
                 **known,
             }
         )

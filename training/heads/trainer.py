@@ -17,6 +17,7 @@ from ..batches import DataState, RowSource, batches
 from ..checkpoint import find_checkpoint, load_checkpoint
 from ..run import TrainingRun, Watcher, load_weights
 from .backbone import FrozenBackbone
+from .copies import CopySpeller
 from .frozen import reader_for
 from .inputs import HeadTensors, TokenTables
 from .metrics import Tally, measure, warnings_of
@@ -87,6 +88,7 @@ class HeadsTrainer(TrainingRun):
             self.bundle,
             backbone.ends,
             tables,
+            CopySpeller(backbone.vocabulary, backbone.encode),
             weights=recipe.losses,
             noise=TrainingNoise(**dict(recipe.noise), target=recipe.target),
             dtype=dtype,

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from heads import SlotReading, best_spans, collate_messages, collate_slots
 
-from ...scaffold.canonical import string_body
-from ...scaffold.slot_tokens import first_forms
+from ...scaffold.slot_tokens import copied_text, first_forms
 from ...scaffold.vocabulary import TokenVocabulary
 from .call_reading import CallReading, Row, SlotRead, log_softmax
 from .loaded import LoadedHeads
@@ -22,7 +20,6 @@ _MOST_COPYABLE = 3072
 """Prompt tokens that may be copied, the latest of them: attention over them is quadratic."""
 
 _LEAST_SCORE = -30.0
-_GROUPING = re.compile(r"(?<=\d)[,\u00a0\u202f ](?=\d{3}(?:\D|$))")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,12 +29,14 @@ class Copy:
     Attributes:
         text: as the slot spells it, without the space of its own.
         probability: that it is the value, calibrated.
+        share: the same as the head said it, all places where the text stands together.
         start: prompt token it begins with.
         end: prompt token behind it.
     """
 
     text: str
     probability: float
+    share: float
     start: int
     end: int
 
@@ -77,12 +76,15 @@ def propose_copies(
             ]
         ]
     )
-    found = best_spans(span(inputs, messages, heads.ends), k=_MOST_PROPOSALS + 1)
+    diffusion = heads.bundle.config.diffusion
+    most = _MOST_PROPOSALS if diffusion is None else max(_MOST_PROPOSALS, diffusion.num_copies)
+    found = best_spans(span(inputs, messages, heads.ends), k=most + 1)
     temperature = heads.bundle.calibration.span
     shares = temperature.probability(found.probability.clamp(1e-6, 1 - 1e-6).logit())[0].tolist()
-    starts, ends = found.start[0].tolist(), found.end[0].tolist()
+    spans = torch.stack((found.start[0], found.end[0]), -1).tolist()
+    said = found.probability[0].tolist()
     return {
-        number: _copies(slot, reading, vocabulary, zip(starts[row], ends[row], shares[row], strict=True))
+        number: _copies(slot, reading, vocabulary, zip(spans[row], shares[row], said[row], strict=True))
         for row, (number, slot) in enumerate(zip(asked, slots, strict=True))
     }
 
@@ -98,25 +100,20 @@ def _copies(
     slot: SlotRead,
     reading: CallReading,
     vocabulary: TokenVocabulary,
-    spans: zip[tuple[int, int, float]],
+    spans: zip[tuple[list[int], float, float]],
 ) -> tuple[Copy, ...]:
     found: dict[str, Copy] = {}
-    for start, end, probability in spans:
+    for (start, end), probability, share in spans:
         if end <= start:
             continue
         raw = vocabulary.text_of(reading.prompt_ids[start:end])
-        text = _spelt(slot, raw)
-        if text is not None and text not in found:
-            found[text] = Copy(text=text, probability=probability, start=start, end=end)
+        text = copied_text(raw, is_string=slot.branch.slot.is_string)
+        if text is None:
+            continue
+        known = found.get(text)
+        found[text] = (
+            replace(known, share=known.share + share)
+            if known is not None
+            else Copy(text=text, probability=probability, share=share, start=start, end=end)
+        )
     return tuple(found.values())
-
-
-def _spelt(slot: SlotRead, raw: bytes) -> str | None:
-    """A part of the prompt as this slot would spell it."""
-    try:
-        text = raw.decode().strip()
-    except UnicodeDecodeError:  # cuts a character
-        return None
-    if not text:
-        return None
-    return string_body(text) if slot.branch.slot.is_string else _GROUPING.sub("", text)

@@ -38,11 +38,13 @@ class OpenSlot:
         read: its branch.
         begun: tokens that are settled.
         states: behind the first of them, as many as were read, (tokens, taps, hidden).
+        copies: values that may be copied, as the tokens of the slot, and how probable each is.
     """
 
     read: SlotRead
     begun: tuple[int, ...] = ()
     states: Tensor | None = None
+    copies: Sequence[tuple[Sequence[int], float]] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,6 +244,7 @@ class Denoiser:
             end_ids=slot.read.end_ids,
             states=slot.states,
             num_read=None if slot.states is None else len(slot.states),
+            copies=slot.copies,
         )
 
     def _reveal(

@@ -237,7 +237,8 @@ class HeadDrafter(Drafter):
                     continue
                 read = replace(own, anchor=verdict.anchor)
             if self._continuing_copy(verdict.slot, key, verdict.begun) is None:
-                yield key, OpenSlot(read=read, begun=verdict.begun, states=verdict.states)
+                copies = self._spelt_copies(key, verdict.slot)
+                yield key, OpenSlot(read=read, begun=verdict.begun, states=verdict.states, copies=copies)
 
     def _unread_slots(self, frontier: CallFrontier) -> Iterator[tuple[tuple[str, str], OpenSlot]]:
         """Those that no draft the backbone has read says anything of."""
@@ -250,7 +251,17 @@ class HeadDrafter(Drafter):
             if frontier.open_slot is not None and frontier.open_slot.path == key[0]:
                 begun, states = frontier.open_tokens, self._written_states(frontier)
             if self._proposed(slot, begun) is None:
-                yield key, OpenSlot(read=read, begun=begun, states=states)
+                copies = self._spelt_copies(key, slot)
+                yield key, OpenSlot(read=read, begun=begun, states=states, copies=copies)
+
+    def _spelt_copies(self, key: tuple[str, str], slot: Slot) -> list[tuple[Sequence[int], float]]:
+        """What the span head would copy, as the diffusion head reads it; nothing for later items."""
+        diffusion = self._heads.bundle.config.diffusion
+        most = 0 if diffusion is None else diffusion.num_copies
+        space = " " if slot.leading_space else ""
+        return [
+            (self._view.encode(space + copy.text), copy.share) for copy in self._copies.get(key, ())[:most]
+        ]
 
     def _written_states(self, frontier: CallFrontier) -> Tensor | None:
         """States behind what the open value holds, where that was written before the branches were read."""
