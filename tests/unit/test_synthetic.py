@@ -18,7 +18,7 @@ from tests.shared_data import shared
 from training.data import Example, leaves, synthetic_example, synthetic_examples
 from training.data.synthetic import lessons, repeated, requests, sharing
 from training.data.synthetic.callings import called
-from training.data.synthetic.city_kinds import city_kind
+from training.data.synthetic.city_kinds import city_kind, state_kind
 from training.data.synthetic.conversation import Conversation
 from training.data.synthetic.draw import Draw
 from training.data.synthetic.families import families_of
@@ -28,6 +28,7 @@ from training.data.synthetic.lookups import lookup_action, sibling_lookups
 from training.data.synthetic.measures import measure_action, sibling_measures
 from training.data.synthetic.number_kinds import percent_kind
 from training.data.synthetic.numbers import number_words, ordinal
+from training.data.synthetic.results import make_result
 from training.data.synthetic.tools import draw_tool, is_confusable
 
 SAMPLE = 1500
@@ -524,6 +525,29 @@ def test_a_city_is_written_as_its_description_wants_it() -> None:
             completed += not isinstance(pieces[0], Copy)
 
     assert completed > 60
+
+
+def test_a_state_is_written_as_its_description_wants_it() -> None:
+    for number in range(300):
+        draw = Draw(19, number)
+        kind = state_kind(draw, "")
+        value, pieces = kind.sample(draw)
+        assert (len(value) == 2 and value.isupper()) == bool(kind.hint)
+        assert bool(kind.hint) or pieces == [Copy("", value)]
+
+
+def test_a_result_with_a_date_or_time_is_told_once_in_one_sentence() -> None:
+    tool = draw_tool(Draw(20, 0), next(action for action in actions() if action.family == "get"))
+    told_times = 0
+    for number in range(400):
+        payload, told = make_result(Draw(20, number), tool)
+        if isinstance(payload, dict) and payload.keys() & {"weekday", "timezone", "datetime"}:
+            told_times += 1
+            assert told.endswith(".")
+            assert told.count(". ") == 0
+            assert all(told.count(str(value)) <= 1 for value in payload.values())
+
+    assert told_times > 30
 
 
 def test_whole_requests_in_one_message_keep_the_values_of_each() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from . import words as w
 from .choice_kinds import coded_kind, enum_kind, flag_kind, one_of_kind
-from .city_kinds import city_kind
+from .city_kinds import city_kind, state_kind
 from .code_texts import code_text, command, program_kind
 from .draw import Draw
 from .kinds import STRING, Copy, Kind, Said, from_list, made, quoted, quoted_at_times
@@ -217,6 +217,7 @@ _WRITTEN: dict[str, Callable[[Draw, str], Kind]] = {
     "dur": duration_kind,
     "id": _identifier,
     "city": city_kind,
+    "state": state_kind,
     "list": _list,
     "series": series_kind,
     "matrix": matrix_kind,

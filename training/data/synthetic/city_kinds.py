@@ -58,7 +58,30 @@ def city_kind(draw: Draw, argument: str) -> Kind:
         return Kind(
             STRING, lambda d: _sample_state(d) if d.chance(0.5) else _sample_country(d), hint, _PHRASES
         )
-    return Kind(STRING, lambda d: text_copy(city(d)), "", _PHRASES)
+    return Kind(STRING, lambda d: text_copy(_full_name(d) if d.chance(0.15) else city(d)), "", _PHRASES)
+
+
+def _full_name(draw: Draw) -> str:
+    """A city with where it is, copied as said where no description wants it otherwise."""
+    if draw.chance(0.5):
+        name, _, state = draw.pick(w.US_CITIES).partition("|")
+        return f"{name}, {_STATES[state] if draw.chance(0.6) else state}"
+    name, _, country = draw.pick(w.WORLD_CITIES).partition("|")
+    return f"{name}, {country}"
+
+
+def state_kind(draw: Draw, argument: str) -> Kind:
+    """A state of the US, by its name or by its letters as the description says."""
+    is_short = draw.chance(0.35)
+    hint = draw.pick(("two-letter state code", "abbreviated, e.g. TX", "e.g. 'CA'")) if is_short else ""
+
+    def sample(d: Draw) -> Said:
+        letters = d.pick(tuple(_STATES))
+        if not is_short:
+            return text_copy(_STATES[letters])
+        return text_copy(letters) if d.chance(0.5) else (letters, [_STATES[letters]])
+
+    return Kind(STRING, sample, hint)
 
 
 def _sample_country(draw: Draw) -> Said:

@@ -73,11 +73,11 @@ def _parameter(draw: Draw, used: set[str]) -> ParameterRule | None:
             return None if name in used else ParameterRule((name,), "dict", "", True, None, ())
         rule = ParameterRule((name,), "obj", _object_fields(draw), draw.chance(0.6), None, ())
         return None if name in used else rule
-    if roll < 0.30:
+    if roll < 0.27:
         name, kind = draw.pick(w.NUMBER_NAMES), draw.pick(w.NUMBER_KINDS)
         if kind == "percent":
             name = draw.pick(_RATES)
-    elif roll < 0.62:
+    elif roll < 0.6:
         name, kind = draw.pick(w.TEXT_NAMES), draw.pick(w.TEXT_KINDS)
         if kind in (
             "email",
@@ -97,9 +97,9 @@ def _parameter(draw: Draw, used: set[str]) -> ParameterRule | None:
                 if draw.chance(0.3)
                 else {"city": "city", "person": "person", "path": "file_path"}.get(kind, kind)
             )
-    elif roll < 0.72:
+    elif roll < 0.68:
         name, kind = draw.pick(w.TIME_NAMES), draw.pick(w.TIME_KINDS)
-    elif roll < 0.81:
+    elif roll < 0.83:
         name, kind = draw.pick(w.LIST_NAMES), draw.pick(w.LIST_KINDS)
     elif roll < 0.90:
         name, kind = (
@@ -307,6 +307,15 @@ def _cluster(draw: Draw) -> list[ParameterRule]:
     ]
 
 
+def _place(draw: Draw) -> list[ParameterRule]:
+    """A city beside its state or country, each an argument of its own."""
+    name, kind = draw.pick((("state", "state"), ("state", "state"), ("country", "countryname")))
+    return [
+        ParameterRule(("city",), "cities", "", True, None, ()),
+        ParameterRule((name,), kind, "", draw.chance(0.8), None, ()),
+    ]
+
+
 def composed_action(draw: Draw, *, domain: str | None = None, thing: str | None = None) -> Action:
     """A random action; `thing` makes a near miss of an action about the same thing."""
     if domain is None and thing is None:
@@ -346,7 +355,7 @@ def composed_action(draw: Draw, *, domain: str | None = None, thing: str | None 
     counts: tuple[int, ...] = (1, 2, 2, 2, 3, 3, 3, 4, 4, 5, 6)
     roll = draw.random()
     if roll < 0.5:
-        rules += _family(draw) if roll < 0.34 else _cluster(draw)
+        rules += _family(draw) if roll < 0.32 else _cluster(draw) if roll < 0.47 else _place(draw)
         used.update(rule.names[0] for rule in rules)
         counts = (0, 0, 0, 1, 1, 2)
     for _ in range(draw.pick(counts)):

@@ -69,9 +69,10 @@ def list_kind(item: Kind, low: int, high: int, *, is_bracketed: bool = False) ->
             return values, ["[", *_join_items(said, between, between), "]"]
         if between == ",":  # "3,4,5,2"
             return values, _join_items(said, draw.pick((",", " and ")), between)
-        return values, _join_items(
-            said, draw.pick((" and ", " and ", ", ", ", and ") if len(values) > 2 else (" and ",))
-        )
+        last = draw.pick((" and ", " and ", ", ", ", and ") if len(values) > 2 else (" and ",))
+        if is_text and draw.chance(0.12):
+            last = draw.pick((" or ", " as well as ", " and also "))
+        return values, _join_items(said, last)
 
     return Kind({"type": "array", "items": item.schema}, sample, item.hint, item.phrases, item.needs_today)
 

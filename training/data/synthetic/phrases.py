@@ -235,7 +235,7 @@ def say_values(
     said, covered = _take_families(draw, parameters, given, call)
     parameters = [p for p in parameters if p.name not in covered]
     is_free = not any(phrase.startswith("and ") for p in parameters for phrase in p.phrases)
-    if is_free and draw.chance(0.3):
+    if is_free and draw.chance(0.4):
         parameters = draw.shuffled(parameters)
     named: list[tuple[Parameter, list[Piece]]] = []
     late: list[list[Piece]] = []

@@ -257,12 +257,40 @@ _ABOUT = (
     "Who won the {thing} award in {year}?",
     "Is the {thing} in {city} better than the one in {country}?",
 )
+_COUNTED = (
+    "Who has bought more than {number} {things} since {year}?",
+    "Which country had {number} {things} in {year}?",
+    "How did people in {city} make {number} {things} a day in {year}?",
+    "Write a story about {number} {things} and {number2} {animals}.",
+    "Can you bring {number} {things} to {city} by {hour} o'clock?",
+    "Name {floor} things that {things} and {animals} have in common.",
+    "Why did {company} give away {number} {things}?",
+    "{person} wants to photograph {floor} {things} in {city}. Which camera should she take?",
+    "I have seen {number} {things} in {year}. Is that a record?",
+    "List the {floor} oldest {things} in {country}.",
+    "What would {person} do with {number} {things}?",
+    "Who sold the first {number} {things} in {city}?",
+    "Give me {floor} reasons to care about {things}.",
+    "Which of the {number} {things} in {city} did {person} like most?",
+    "Draw {floor} {things} in {color}.",
+    "What do {number} {animals} and {number2} {things} look like side by side?",
+    "Which museum shows {number} {things} from {year}?",
+    "Recommend {floor} songs about {things} from {year}.",
+    "Was there a strike about {things} in {city} in {year}?",
+    "Which law of {year} speaks of more than {number} {things}?",
+)
 
 
 def beside(draw: Draw, thing: str) -> str:
     """A question that speaks of what a tool is about and that the tool does not answer."""
-    return draw.pick(_ABOUT).format(
+    return draw.pick(_COUNTED if draw.chance(0.35) else _ABOUT).format(
         thing=thing,
+        things=plural(thing),
+        animals=plural(draw.pick(w.ANIMALS)),
+        number=draw.between(3, 900),
+        number2=draw.between(3, 900),
+        floor=draw.between(2, 12),
+        hour=draw.between(6, 22),
         country=draw.pick(w.COUNTRIES),
         city=draw.pick(w.CITIES),
         person=draw.pick(w.FIRST_NAMES),

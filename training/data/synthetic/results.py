@@ -124,6 +124,38 @@ def _say_fact(key: str, value: Any) -> str:
     return f"{label} is {value}"
 
 
+_ZONES = ("UTC", "UTC+2", "Europe/Berlin", "America/New_York", "Asia/Tokyo", "EST", "CET", "PST", "GMT")
+
+
+def _moment(draw: Draw) -> tuple[Any, str]:
+    """A date or time with its parts, told once in one short sentence."""
+    day = draw.today
+    date, weekday = day.isoformat(), f"{day:%A}"
+    time = f"{draw.between(0, 23):02d}:{draw.between(0, 59):02d}"
+    if draw.chance(0.3):
+        time += f":{draw.between(0, 59):02d}"
+    zone = draw.pick(_ZONES)
+    both = draw.pick((f"{date}T{time}", f"{date} {time}"))
+    payloads: tuple[tuple[dict[str, Any], tuple[str, ...]], ...] = (
+        ({"time": time, "timezone": zone}, (f"It is {time} in {zone}.", f"It is {time} ({zone}).")),
+        ({"date": date, "weekday": weekday}, (f"It is {weekday}, {date}.", f"Today is {weekday}, {date}.")),
+        ({"time": time, "date": date, "weekday": weekday}, (f"It is {time} on {weekday}, {date}.",)),
+        ({"datetime": both, "timezone": zone}, (f"It is {both} ({zone}).", f"It is {both} in {zone}.")),
+        (
+            {"date": date, "time": time, "timezone": zone, "weekday": weekday},
+            (f"It is {weekday}, {date}, {time} ({zone}).", f"It is {time} on {weekday}, {date} ({zone})."),
+        ),
+        ({"time": time}, (f"It is {time}.", f"The time is {time}.")),
+        ({"date": date}, (f"It is {date}.", f"The date is {date}.")),
+        ({"weekday": weekday, "date": date}, (f"That is a {weekday}.", f"{date} is a {weekday}.")),
+        ({"start": f"{date} {time}", "weekday": weekday}, (f"It starts on {weekday}, {date} at {time}.",)),
+    )
+    payload, told = draw.pick(payloads)
+    if draw.chance(0.3):
+        payload = dict(draw.shuffled(tuple(payload.items())))
+    return payload, draw.pick(told)
+
+
 def make_result(draw: Draw, tool: DrawnTool) -> tuple[Any, str]:
     """What a tool may return, and the sentence that reports it."""
     thing = tool.action.object
@@ -163,7 +195,7 @@ def make_result(draw: Draw, tool: DrawnTool) -> tuple[Any, str]:
             ({"results": found}, found, {"items": [{"name": name} for name in found]})
         ), draw.pick((f"I found {listed}.", f"Here is what I found: {listed}.", f"There is {listed}."))
     if tool.action.family in ("get", "search"):
-        return _facts(draw, subject)
+        return _moment(draw) if draw.chance(0.25) else _facts(draw, subject)
     reference = f"{draw.pick('ABCDEFGH')}{draw.between(100, 99999)}"
     key = draw.pick(("id", "reference", "confirmation"))
     if draw.chance(0.3):

@@ -19,9 +19,9 @@ from .stream import stated_date
 from .tools import DrawnTool, draw_tool
 
 KINDS: tuple[tuple[str, float], ...] = (
-    ("single", 0.36),
+    ("single", 0.33),
     ("parallel", 0.2),
-    ("several", 0.16),
+    ("several", 0.19),
     ("none_fits", 0.13),
     ("missing", 0.04),
     ("follow_up", 0.03),
@@ -146,4 +146,4 @@ def _kind(draw: Draw) -> str:
 
 
 def _num_several(draw: Draw) -> int:
-    return 2 if draw.chance(0.65) else draw.between(3, 4)
+    return 2 if draw.chance(0.55) else draw.between(3, 4)
