@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import multiprocessing
 import queue
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
@@ -198,6 +199,9 @@ class BatchStream:
 
     Each process makes the batches of one shard of the data, and they are taken in turn, so the order depends
     on the number of processes and on nothing else. `states` says where every shard stands.
+
+    Where several devices train together, each has such a stream. Their batches, taken in turn, are those of
+    one stream with as many processes as all of them have.
     """
 
     def __init__(
@@ -210,6 +214,8 @@ class BatchStream:
         turn: int = 0,
         ahead: int = 12,
         row: type[Row] = LabelledSequence,
+        rank: int = 0,
+        num_ranks: int = 1,
     ) -> None:
         context = multiprocessing.get_context("spawn")
         self.states = list(states)
@@ -218,10 +224,19 @@ class BatchStream:
         self._processes: list[BaseProcess] = [
             context.Process(
                 target=_produce,
-                args=(output, source, recipe, pad_id, state, shard, len(states), row),
+                args=(
+                    output,
+                    source,
+                    recipe,
+                    pad_id,
+                    state,
+                    number * num_ranks + rank,
+                    len(states) * num_ranks,
+                    row,
+                ),
                 daemon=True,
             )
-            for shard, (output, state) in enumerate(zip(self._queues, states, strict=True))
+            for number, (output, state) in enumerate(zip(self._queues, states, strict=True))
         ]
 
     def __enter__(self) -> BatchStream:
@@ -279,6 +294,9 @@ def _produce(
     num_shards: int,
     row: type[Row],
 ) -> None:
+    # Signals that stop a run reach its whole group of processes, but its last step may need a batch still.
+    for stopping in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(stopping, signal.SIG_IGN)
     made = batches(
         source,
         recipe,

@@ -18,6 +18,7 @@ from .free_decoding import evaluate_freely
 from .heads.cli import add_heads_command
 from .heads.report import is_heads_run, write_heads_report
 from .options import PRESETS, add_decay_option, add_recipe_options, recipe_keys
+from .ranks import joined_ranks
 from .recipe import BackboneRecipe, TokenizerRecipe, read_recipe
 from .recipes import backbone_preset, decayed_from, tokenizer_preset, train_backbone, train_tokenizer_recipe
 from .recipes.calibrate import CalibrateRecipe, calibrate
@@ -73,8 +74,12 @@ def _run_backbone(parsed: argparse.Namespace) -> None:
     if parsed.decay_now is not None:
         recipe = decayed_from(recipe, parsed.decay_now)
     require_plots()
-    with TrainingDisplay(recipe) as display, tracker(recipe) as tracked:
-        train_backbone(recipe, watchers=(display, *tracked))
+    with joined_ranks(recipe.device) as ranks:
+        if not ranks.is_first:
+            train_backbone(recipe, ranks=ranks)
+            return
+        with TrainingDisplay(recipe) as display, tracker(recipe) as tracked:
+            train_backbone(recipe, watchers=(display, *tracked), ranks=ranks)
     write_training_report(recipe.folder)
 
 

@@ -104,7 +104,8 @@ class DataRecipe(RecipePart):
     """File of tool definitions to compose conversations about, besides the generator's own."""
 
     processes: int = Field(default=1, ge=1)
-    """Processes that make batches. One keeps up with a CPU; a GPU wants as many as there are spare cores."""
+    """Processes that make batches, for each device. One keeps up with a CPU; a GPU wants as many as there are
+    spare cores."""
 
     seed: int = 1
     """Seed of composed conversations and of the order of public ones. Held-out data has other seeds."""
@@ -155,7 +156,7 @@ class BatchRecipe(RecipePart):
     """Row lengths; a sequence goes into the shortest that holds it. Longer ones are left out and counted."""
 
     accumulate: int = Field(default=1, ge=1)
-    """Batches of one optimizer step."""
+    """Batches of one optimizer step, on each device."""
 
     @model_validator(mode="after")
     def _check_lengths(self) -> Self:
@@ -223,7 +224,7 @@ class RunRecipe(RecipePart):
     """Seed of the first weights and of whatever training draws."""
 
     device: Literal["cpu", "cuda"] = "cpu"
-    """Where the weights stand."""
+    """Where the weights stand. Each process that `accelerate launch` starts has its own GPU."""
 
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
     """Precision of the products; parameters and optimizer stay float32."""

@@ -11,9 +11,10 @@ import signal
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol, TextIO
@@ -26,6 +27,7 @@ from agent_runtime.errors import ConfigError
 from .batches import BatchStream, DataState, LabelledSequence, Row, RowSource
 from .checkpoint import Checkpoint, find_checkpoint, load_checkpoint, random_state, save_checkpoint
 from .optimizer import Optimizer, rate_share
+from .ranks import ALONE, Ranks
 from .recipe import METRICS_FILE, RECIPE_FILE, RunRecipe
 
 
@@ -86,6 +88,7 @@ class TrainingRun(ABC):
         num_processes: int,
         pad_id: int,
         watchers: tuple[Watcher, ...] = (),
+        ranks: Ranks = ALONE,
     ) -> None:
         self.module = module
         self.folder = recipe.folder
@@ -93,7 +96,8 @@ class TrainingRun(ABC):
         self._run_recipe = recipe
         self._source = source
         self._pad_id = pad_id
-        self._watchers = watchers
+        self._ranks = ranks
+        self._watchers = watchers if self._ranks.is_first else ()
         self._place: dict[str, Any] = {
             "turn": 0,
             "shards": [DataState[Any]().as_json() for _ in range(num_processes)],
@@ -103,11 +107,14 @@ class TrainingRun(ABC):
 
     @abstractmethod
     def _gradients(self, read: list[Any]) -> None:
-        """Compute the gradients of one optimizer step and remember what is to be logged of it."""
+        """Compute the gradients of one optimizer step and remember what is to be logged of it.
+
+        Where several processes train together, theirs add up to those of the step.
+        """
 
     @abstractmethod
     def _training_metrics(self) -> dict[str, Any]:
-        """What the steps since the last call showed."""
+        """What the steps since the last call showed, in all processes."""
 
     @abstractmethod
     def _held_out_metrics(self) -> tuple[dict[str, Any], float]:
@@ -116,9 +123,12 @@ class TrainingRun(ABC):
     def run(self) -> Path:
         """Train to the recipe's last step and return the last checkpoint."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        described = self._run_recipe.model_dump_json(indent=2)
-        (self.folder / RECIPE_FILE).write_text(described + "\n", encoding="utf-8")
+        if self._ranks.is_first:
+            described = self._run_recipe.model_dump_json(indent=2)
+            (self.folder / RECIPE_FILE).write_text(described + "\n", encoding="utf-8")
         self._resume()
+        if len(set(self._ranks.gathered(self.counters.step))) > 1:
+            raise ConfigError(f"{self.folder} is not one folder for all processes: put it on a shared disk")
         with (
             self._stop_on_signals(),
             (self.folder / METRICS_FILE).open("a", encoding="utf-8") as metrics,
@@ -129,6 +139,8 @@ class TrainingRun(ABC):
                 states=self._place["shards"],
                 turn=self._place["turn"],
                 row=self.row,
+                rank=self._ranks.number,
+                num_ranks=self._ranks.count,
             ) as stream,
         ):
             return self._train(stream, metrics)
@@ -165,21 +177,24 @@ class TrainingRun(ABC):
             self._gradients(read)
             window.num_real += sum(batch.num_real for batch in read)
             window.num_padded += sum(batch.tokens.size for batch in read)
+            self._ranks.add_gradients(self.module.parameters())
             window.norms.append(self._optimizer.step(share))
             counters.step += 1
             is_due = time.perf_counter() - saved_at > recipe.checkpoint_minutes * 60
             is_due = is_due or bool(recipe.checkpoint_every and counters.step % recipe.checkpoint_every == 0)
-            is_stopping = self._is_stopping
+            # A signal may reach only some, and clocks differ: what one does, all do.
+            is_stopping, is_due = map(bool, self._ranks.totals(self._is_stopping, is_due))
             is_due = is_due or counters.step == total or is_stopping
             if counters.step % 10 == 0 or is_due:  # a checkpoint counts what was read up to it
                 self._log(self._log_line(window, share), metrics)
                 window = Window()
-            if counters.step % recipe.validate_every == 0 or counters.step == total:
+            is_measured = counters.step % recipe.validate_every == 0 or counters.step == total
+            if is_measured and self._ranks.is_first:
                 with window.paused():
                     is_best = self._validate(metrics) or is_best
             if is_due:
                 with window.paused():
-                    self._save(stream.place(), is_best=is_best)
+                    self._save_for_all(stream, is_best=is_best)
                 is_best, saved_at = False, time.perf_counter()
             if is_stopping:
                 self._tell("stopped: start the same command again to go on")
@@ -201,26 +216,38 @@ class TrainingRun(ABC):
     def _log_line(self, window: Window, share: float) -> dict[str, Any]:
         counters = self.counters
         seconds = time.perf_counter() - window.began
+        num_real, num_padded = map(int, self._ranks.totals(window.num_real, window.num_padded))
         counters.seconds += seconds
-        counters.num_real_tokens += window.num_real
-        counters.num_padded_tokens += window.num_padded
+        counters.num_real_tokens += num_real
+        counters.num_padded_tokens += num_padded
         return {
             "step": counters.step,
             **self._training_metrics(),
             "learning_rate_share": round(share, 5),
             "gradient_norm": round(sum(window.norms) / max(len(window.norms), 1), 4),
-            "tokens_per_second": round(window.num_real / seconds, 1),
-            "padding_share": round(1 - window.num_real / max(window.num_padded, 1), 4),
+            "tokens_per_second": round(num_real / seconds, 1),
+            "padding_share": round(1 - num_real / max(num_padded, 1), 4),
             "num_real_tokens": counters.num_real_tokens,
             "seconds": round(counters.seconds, 1),
             "time": round(time.time(), 1),
         }
 
     def _log(self, line: dict[str, Any], metrics: TextIO) -> None:
+        if not self._ranks.is_first:
+            return
         metrics.write(json.dumps(line) + "\n")
         metrics.flush()
         for watcher in self._watchers:
             watcher.on_metrics(line)
+
+    def _save_for_all(self, stream: BatchStream, *, is_best: bool) -> None:
+        """One checkpoint, with every process's place in the data; none goes on before it is there."""
+        place = stream.place()
+        shards = zip(*self._ranks.gathered(place["shards"]), strict=True)
+        place |= {"shards": list(chain.from_iterable(shards)), "ranks": self._ranks.count}
+        if self._ranks.is_first:
+            self._save(place, is_best=is_best)
+        self._ranks.wait()
 
     def _save(self, data: dict[str, Any], *, is_best: bool) -> None:
         weights = {name: p.detach().cpu().contiguous().clone() for name, p in self.module.named_parameters()}
@@ -246,17 +273,26 @@ class TrainingRun(ABC):
         checkpoint = load_checkpoint(target)
         load_weights(self.module, checkpoint)
         self._optimizer.load_state_dict(checkpoint.optimizer)
-        num_processes = len(self._place["shards"])
-        self._place = dict(checkpoint.data)
-        num_shards = len(self._place["shards"])
-        if num_shards != num_processes:
-            raise ConfigError(
-                f"{target} was trained with data.processes={num_shards}, which sets the order of its data; "
-                f"the recipe says {num_processes}"
-            )
+        self._place = self._own_place(checkpoint.data, target)
         self.counters = Counters(**checkpoint.counters)
         torch.set_rng_state(checkpoint.random_state)
         self._tell(f"going on from {target}")
+
+    def _own_place(self, data: Mapping[str, Any], target: Path) -> dict[str, Any]:
+        """What a checkpoint says of the place of this process in the data."""
+        num_ranks = data.get("ranks", 1)
+        if num_ranks != self._ranks.count:
+            raise ConfigError(
+                f"{target} was trained on {num_ranks} device(s), which sets the order of its data, and this "
+                f"run has {self._ranks.count}: start it with --num_processes {num_ranks}"
+            )
+        shards = data["shards"][self._ranks.number :: num_ranks]
+        if len(shards) != len(self._place["shards"]):
+            raise ConfigError(
+                f"{target} was trained with data.processes={len(shards)}, which sets the order of its data; "
+                f"the recipe says {len(self._place['shards'])}"
+            )
+        return {"turn": data["turn"], "shards": shards}
 
     def _tell(self, text: str) -> None:
         for watcher in self._watchers:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from transformers import PreTrainedTokenizerFast, SmolLM3Config, SmolLM3ForCausa
 
 from .batches import Batch, DataState, SequenceSource, batches
 from .forward import LossSums, TrainingForward
+from .ranks import ALONE, Ranks
 from .recipe import ArchitectureRecipe, BackboneRecipe
 from .run import TrainingRun, Watcher
 
@@ -27,6 +29,11 @@ class _Sums:
     num_full: int = 0
     pointer_loss: float = 0.0
     num_pointers: int = 0
+
+    @classmethod
+    def total(cls, parts: Sequence[_Sums]) -> _Sums:
+        """Sums over all parts."""
+        return cls(*map(sum, zip(*map(astuple, parts), strict=True)))
 
     def add(self, sums: LossSums) -> None:
         self.loss += float(sums.full_loss)
@@ -98,6 +105,7 @@ class Trainer(TrainingRun):
         validation: SequenceSource,
         pad_id: int,
         watchers: tuple[Watcher, ...] = (),
+        ranks: Ranks = ALONE,
     ) -> None:
         self.model = model.to(recipe.device)
         super().__init__(
@@ -107,6 +115,7 @@ class Trainer(TrainingRun):
             num_processes=recipe.data.processes,
             pad_id=pad_id,
             watchers=watchers,
+            ranks=ranks,
         )
         self.recipe = recipe
         self._sums = _Sums()
@@ -115,10 +124,15 @@ class Trainer(TrainingRun):
         self._validation = _first_batches(validation, recipe, pad_id)
 
     def _gradients(self, read: list[Batch]) -> None:
-        """Gradients of a step; where memory runs out, the same gradients again from fewer rows at a time."""
+        """Gradients of a step; where memory runs out, the same gradients again from fewer rows at a time.
+
+        The loss is a mean over all supervised tokens of the step, in whichever batch or process they are.
+        """
+        (weight,) = self._ranks.totals(sum(float(batch.weights[:, 1:].sum()) for batch in read))
+        scale = max(weight, 1.0)
         while True:
             try:
-                for sums in [self._backward(batch) for batch in read]:
+                for sums in [self._backward(batch, scale) for batch in read]:
                     self._sums.add(sums)
                 return
             except torch.OutOfMemoryError:
@@ -133,10 +147,9 @@ class Trainer(TrainingRun):
                 if self.recipe.device == "cuda":
                     torch.cuda.empty_cache()
 
-    def _backward(self, batch: Batch) -> LossSums:
+    def _backward(self, batch: Batch, scale: float) -> LossSums:
         rows, length = batch.tokens.shape
         at_once = max(1, self._tokens_at_once // length)
-        scale = max(float(batch.weights[:, 1:].sum()), 1.0) * self.recipe.batch.accumulate
         parts = []
         for start in range(0, rows, at_once):
             sums = self._loss(batch, slice(start, start + at_once))
@@ -167,7 +180,7 @@ class Trainer(TrainingRun):
         return {"validation_loss": round(loss, 5), "validation_accuracy": round(accuracy, 5)}, loss
 
     def _training_metrics(self) -> dict[str, Any]:
-        sums, self._sums = self._sums, _Sums()
+        sums, self._sums = _Sums.total(self._ranks.gathered(self._sums)), _Sums()
         return {
             "loss": round(sums.loss / max(sums.num_full, 1), 5),
             "accuracy": round(sums.num_right / max(sums.num_full, 1), 5),

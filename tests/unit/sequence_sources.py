@@ -26,3 +26,13 @@ def broken(start: int, stride: int) -> Iterator[LabelledSequence]:
     """A source that fails."""
     raise ValueError(f"no row {start}")
     yield
+
+
+def full_sequences(start: int, stride: int) -> Iterator[LabelledSequence]:
+    """Sequences of many lengths, none of them empty: so many numbers are so many rows."""
+    number = start
+    while True:
+        draw = Random(number)
+        ids = tuple(draw.randrange(VOCABULARY) for _ in range(draw.randint(4, 16)))
+        yield LabelledSequence(ids, tuple(float(at > 0) for at in range(len(ids))))
+        number += stride

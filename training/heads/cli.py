@@ -6,6 +6,7 @@ import argparse
 
 from ..display import TrainingDisplay, say
 from ..options import add_decay_option, add_recipe_options
+from ..ranks import joined_ranks
 from ..recipe import read_recipe
 from ..recipes.backbone import decayed_from
 from ..recipes.heads import heads_preset, train_heads
@@ -49,9 +50,13 @@ def _run(parsed: argparse.Namespace) -> None:
         recipe = recipe.model_copy(update={"model": parsed.model})
     if parsed.decay_now is not None:
         recipe = decayed_from(recipe, parsed.decay_now)
-    display = TrainingDisplay(recipe, what="heads", shown=_SHOWN, verdict=_verdict)
-    with display, tracker(recipe) as tracked:
-        folder = train_heads(recipe, watchers=(display, *tracked))
+    with joined_ranks(recipe.device) as ranks:
+        if not ranks.is_first:
+            train_heads(recipe, ranks=ranks)
+            return
+        display = TrainingDisplay(recipe, what="heads", shown=_SHOWN, verdict=_verdict)
+        with display, tracker(recipe) as tracked:
+            folder = train_heads(recipe, watchers=(display, *tracked), ranks=ranks)
     say(f"bundle saved in {folder / 'bundle'}, report in {write_heads_report(folder)}")
 
 

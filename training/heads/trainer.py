@@ -15,6 +15,7 @@ from heads import HeadBundle
 
 from ..batches import DataState, RowSource, batches
 from ..checkpoint import find_checkpoint, load_checkpoint
+from ..ranks import ALONE, Ranks
 from ..run import TrainingRun, Watcher, load_weights
 from .backbone import FrozenBackbone
 from .copies import CopySpeller
@@ -72,6 +73,7 @@ class HeadsTrainer(TrainingRun):
         source: RowSource[HeadRow],
         validation: RowSource[HeadRow],
         watchers: tuple[Watcher, ...] = (),
+        ranks: Ranks = ALONE,
     ) -> None:
         config = backbone.head_config(recipe)
         self.bundle = HeadBundle.untrained(config, backbone.ends, seed=recipe.seed).to(recipe.device)
@@ -100,6 +102,7 @@ class HeadsTrainer(TrainingRun):
             num_processes=recipe.data.processes,
             pad_id=backbone.pad_id,
             watchers=watchers,
+            ranks=ranks,
         )
         self._logged_at = time.perf_counter()
         self._sums: defaultdict[str, list[float]] = defaultdict(list)
@@ -113,7 +116,8 @@ class HeadsTrainer(TrainingRun):
     def run(self) -> Path:
         """Train, and write the bundle of the best checkpoint; returns the last one."""
         target = super().run()
-        self.write_bundle()
+        if self._ranks.is_first:
+            self.write_bundle()
         return target
 
     def _save(self, data: dict[str, Any], *, is_best: bool) -> None:
@@ -126,11 +130,14 @@ class HeadsTrainer(TrainingRun):
         return write_bundle(self._backbone, self._recipe, self.folder / BUNDLE_FOLDER)
 
     def _gradients(self, read: list[HeadBatch]) -> None:
-        recipe, step = self._recipe, self.counters.step
+        recipe, step, ranks = self._recipe, self.counters.step, self._ranks
+        # A batch counts by its slots, as if those of all batches and processes were read together.
+        num_slots = [int(batch.is_given.sum()) for batch in read]
+        (total,) = ranks.totals(sum(num_slots))
         self.bundle.train()
         for number, batch in enumerate(read):
             # Drawn anew from the step's number, so that a resumed run draws the same.
-            seed = (recipe.seed * 1_000_003 + step) * 64 + number
+            seed = (recipe.seed * 1_000_003 + step) * 64 + number * ranks.count + ranks.number
             torch.manual_seed(seed)
             tensors, states = self._read(batch)
             losses = self._objective.losses(
@@ -139,13 +146,14 @@ class HeadsTrainer(TrainingRun):
                 progress=step / recipe.schedule.total_steps,
                 generator=torch.Generator().manual_seed(seed),
             )
-            (losses.total / len(read)).backward()  # type: ignore[no-untyped-call]
+            share = num_slots[number] / max(total, 1)
+            (losses.total * share).backward()  # type: ignore[no-untyped-call]
             self._note("loss", float(losses.total.detach()))
             for name, part in losses.parts.items():
                 self._note(name, float(part))
             for name, count in losses.counts.items():
                 self._note(name, count)
-            self._sums["num_slots"].append(int(tensors.is_given.sum()))
+            self._sums["num_slots"].append(num_slots[number])
 
     def _note(self, name: str, value: float) -> None:
         self._sums[name].append(value)
@@ -155,7 +163,11 @@ class HeadsTrainer(TrainingRun):
         return tensors, self._reader(tensors.tokens, tensors.positions, tensors.may_read())
 
     def _training_metrics(self) -> dict[str, Any]:
-        sums, self._sums = self._sums, defaultdict(list)
+        sums: defaultdict[str, list[float]] = defaultdict(list)
+        for noted in self._ranks.gathered(dict(self._sums)):
+            for name, values in noted.items():
+                sums[name] += values
+        self._sums = defaultdict(list)
         num_slots = sum(sums.pop("num_slots"))
         seconds = time.perf_counter() - self._logged_at
         self._logged_at = time.perf_counter()

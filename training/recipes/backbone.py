@@ -11,6 +11,7 @@ from transformers import SmolLM3ForCausalLM
 from agent_runtime.errors import ConfigError
 
 from ..checkpoint import find_checkpoint, load_checkpoint
+from ..ranks import ALONE, Ranks
 from ..recipe import (
     ArchitectureRecipe,
     BackboneRecipe,
@@ -75,7 +76,9 @@ def decayed_from(recipe: RunT, steps: int) -> RunT:
     return recipe.model_copy(update={"schedule": schedule})
 
 
-def train_backbone(recipe: BackboneRecipe, *, watchers: tuple[Watcher, ...] = ()) -> Path:
+def train_backbone(
+    recipe: BackboneRecipe, *, watchers: tuple[Watcher, ...] = (), ranks: Ranks = ALONE
+) -> Path:
     """Train (or go on training) a backbone; returns its last checkpoint."""
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
@@ -91,6 +94,7 @@ def train_backbone(recipe: BackboneRecipe, *, watchers: tuple[Watcher, ...] = ()
         validation=ConversationSource(folder, recipe.data, is_held_out=True),
         pad_id=tokenizer.pad_token_id,
         watchers=watchers,
+        ranks=ranks,
     )
     return trainer.run()
 

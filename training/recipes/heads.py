@@ -10,6 +10,7 @@ from ..heads.backbone import FrozenBackbone
 from ..heads.recipe import HeadsRecipe
 from ..heads.source import HeadSource
 from ..heads.trainer import HeadsTrainer, write_bundle
+from ..ranks import ALONE, Ranks
 from ..recipe import RECIPE_FILE, BatchRecipe, Preset, ScheduleRecipe
 from ..run import Watcher
 from ..source import ConversationSource
@@ -53,7 +54,7 @@ def export_heads(run: Path, output: Path, *, name: str = "latest") -> Path:
     return write_bundle(FrozenBackbone.load(recipe), recipe, output, name=name)
 
 
-def train_heads(recipe: HeadsRecipe, *, watchers: tuple[Watcher, ...] = ()) -> Path:
+def train_heads(recipe: HeadsRecipe, *, watchers: tuple[Watcher, ...] = (), ranks: Ranks = ALONE) -> Path:
     """Train (or go on training) heads; returns the folder of the run, whose `bundle` can be deployed.
 
     Raises:
@@ -70,6 +71,7 @@ def train_heads(recipe: HeadsRecipe, *, watchers: tuple[Watcher, ...] = ()) -> P
             backbone.folder, ConversationSource(backbone.folder, recipe.data, is_held_out=True)
         ),
         watchers=watchers,
+        ranks=ranks,
     )
     trainer.run()
     return recipe.folder
