@@ -242,7 +242,8 @@ class DiffusionHead(nn.Module):
             return features
         told = unit(self.embed(copied.likeliest, ends)).to(dtype) * copied.agreement[..., None].to(dtype)
         told_of = torch.stack((copied.agreement, copied.trust, copied.agreement * copied.trust), -1)
-        return features + self.copy_token_in(told) + self.copy_share_in(told_of.to(dtype))
+        features = features + self.copy_token_in(told) + self.copy_share_in(told_of.to(dtype))
+        return features
 
     def _memory_blocks(self) -> list[Block]:
         return [block for block in self.blocks if isinstance(block, Block)]

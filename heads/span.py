@@ -29,6 +29,7 @@ class SpanScores:
     last: Tensor  # (batch, slots, length): of the last token that is in the span
     num_tokens: Tensor  # (batch, slots, max_span_tokens): of spans of 1, 2, ... tokens
     absent: Tensor  # (batch, slots): log-odds that the value does not stand in the text
+    given: Tensor  # (batch, slots): what the text adds to the log-odds that an optional argument is given
     where: Tensor  # (batch, length): prompt token of each column
     is_copyable: Tensor  # (batch, length)
 
@@ -82,8 +83,15 @@ class SpanHead(nn.Module):
         self.num_tokens_out = nn.Linear(width, sizes.max_span_tokens)
         self.absent_in = nn.Linear(3 * width, width)
         self.absent_out = nn.Linear(width, 1)
+        self.given_out = nn.Linear(width, 1)
         self.first_weight = nn.Parameter(torch.ones(()))
-        for zeroed in (self.start_query, self.last_query, self.num_tokens_out, self.absent_out):
+        for zeroed in (
+            self.start_query,
+            self.last_query,
+            self.num_tokens_out,
+            self.absent_out,
+            self.given_out,
+        ):
             nn.init.zeros_(zeroed.weight)
             nn.init.zeros_(zeroed.bias)
         nn.init.normal_(self.kind_embedding.weight, std=0.02)
@@ -112,6 +120,7 @@ class SpanHead(nn.Module):
             last=last.float().masked_fill(cannot, _NEVER),
             num_tokens=self.num_tokens_out(slot).float(),
             absent=absent.masked_fill(nothing_there, float("inf")),
+            given=self.given_out(joined)[..., 0].float(),
             where=messages.where,
             is_copyable=messages.is_copyable,
         )

@@ -71,6 +71,7 @@ def drawn_scores(seed: int, where: list[int], *, longest: int = 8, num_slots: in
         last=last,
         num_tokens=torch.randn((1, num_slots, longest), generator=generator),
         absent=torch.randn(1, num_slots, generator=generator) - 2.0,
+        given=torch.zeros(1, num_slots),
         where=torch.tensor([where]),
         is_copyable=is_copyable,
     )
@@ -161,6 +162,7 @@ def test_a_label_comes_back_as_the_span_it_was_made_of(a: int, n: int) -> None:
             last=-100 * last_scores.grad[None].masked_fill(~is_copyable, float("inf")),
             num_tokens=torch.zeros(1, 1, length),
             absent=-100 * absent.grad[None],
+            given=torch.zeros(1, 1),
             where=torch.tensor([where]),
             is_copyable=is_copyable,
         )

@@ -145,6 +145,7 @@ def test_spans_that_are_scored_highest_are_the_spans_that_labels_name(size: int,
         last=scores[1].masked_fill(~is_copyable[:, None], float("-inf")),
         num_tokens=scores[2],
         absent=torch.full((1, 1), -20.0),
+        given=torch.zeros(1, 1),
         where=torch.arange(size + 1)[None],
         is_copyable=is_copyable,
     )
@@ -289,7 +290,10 @@ def test_span_scores_of_a_row_are_those_of_each_call_as_serving_reads_it() -> No
             torch.testing.assert_close(
                 getattr(scores, name)[group, at, :width], getattr(expected, name)[0, 0], rtol=1e-3, atol=2e-3
             )
-        torch.testing.assert_close(scores.absent[group, at], expected.absent[0, 0], rtol=1e-3, atol=2e-3)
+        for name in ("absent", "given"):
+            torch.testing.assert_close(
+                getattr(scores, name)[group, at], getattr(expected, name)[0, 0], rtol=1e-3, atol=2e-3
+            )
 
 
 def _places(grid: Tensor) -> Iterator[tuple[int, int, int]]:

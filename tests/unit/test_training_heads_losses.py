@@ -54,7 +54,13 @@ def test_token_and_distillation_losses_reach_the_diffusion_head_alone() -> None:
 def test_span_loss_reaches_every_parameter_of_the_span_head() -> None:
     found = {name for name in reached(span=1.0) if not name.startswith("diffusion.")}
     whole = {f"span.{name}" for name, _ in objective().bundle.span.named_parameters()}  # type: ignore[union-attr]
-    assert found == whole
+    assert whole - found == {"span.given_out.weight", "span.given_out.bias"}
+
+
+def test_what_the_messages_say_of_presence_is_learnt_from_presence() -> None:
+    found = {name for name in reached(presence=1.0) if name.startswith("span.")}
+    assert {"span.given_out.weight", "span.absent_in.weight", "span.state_in.weight"} <= found
+    assert "span.absent_out.weight" not in found
 
 
 def test_whole_span_loss_reaches_the_span_head_too() -> None:

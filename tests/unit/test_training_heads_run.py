@@ -54,12 +54,20 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_run_leaves_metrics_a_checkpoint_and_a_bundle_for_its_backbone_alone(
     tmp_path: Path, model: Path
 ) -> None:
-    run = train_heads(recipe(tmp_path, model))
+    made = recipe(tmp_path, model, fill_calls=2)
+    run = train_heads(made)
     lines = [json.loads(line) for line in (run / METRICS_FILE).read_text().splitlines()]
     named = set().union(*lines)
     assert {"loss", "token_loss", "span_loss", "presence_loss", "length_loss", "gradient_norm"} <= named
-    assert {"slot_exact", "token_accuracy", "span_top1", "span_top3", "length_coverage"} <= named
-    assert HeadsRecipe.model_validate_json((run / "run_config.json").read_text()) == recipe(tmp_path, model)
+    assert {
+        "fill_exact",
+        "slot_exact",
+        "token_accuracy",
+        "span_top1",
+        "span_top3",
+        "length_coverage",
+    } <= named
+    assert HeadsRecipe.model_validate_json((run / "run_config.json").read_text()) == made
     bundle = HeadBundle.from_pretrained(run / "bundle")
     assert bundle.config.taps[-1] == 4
     with pytest.raises(BundleMismatch):

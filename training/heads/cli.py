@@ -23,6 +23,7 @@ _SHOWN = (
     ("right where it says so", "null_precision", "{:.1%}"),
     ("unused positions", "avg_null_ratio", "{:.1%}"),
     ("span, presence, length", "span_loss", "{:.2f}"),
+    ("held-out calls filled right", "fill_exact", "{:.1%}"),
     ("held-out values right in one step", "slot_exact", "{:.1%}"),
     ("  by the backbone, token by token", "backbone_slot_exact", "{:.1%}"),
     ("held-out spans right, first / of three", "span_top1", "{:.1%}"),

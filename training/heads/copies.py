@@ -70,11 +70,12 @@ def copies_of(
     columns, sizes = best.column.tolist(), (best.end - best.start).tolist()
     probabilities, ids = best.probability.tolist(), batch.tokens.reshape(-1)[batch.copied_from].tolist()
     kinds = torch.stack((batch.is_string, batch.has_space), -1).tolist()
+    is_given = batch.is_given.tolist()
     tokens = [[[-1] * num_positions] * num_copies] * len(kinds)
     shares = [[0.0] * num_copies] * len(kinds)
     for group, slots in enumerate(batch.span_grid.tolist()):
         for row, slot in enumerate(slots):
-            if slot < 0:
+            if slot < 0 or not is_given[slot]:
                 continue
             is_string, has_space = kinds[slot]
             found: dict[tuple[int, ...], float] = {}

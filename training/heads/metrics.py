@@ -50,7 +50,7 @@ def measure(objective: HeadObjective, batch: HeadTensors, states: Tensor, tally:
     messages, scores = objective.spans(batch, states)
     _measure_drafts(objective, batch, states, scores, tally)
     _measure_spans(objective, batch, messages, scores, tally)
-    _measure_probes(objective, batch, states, tally)
+    _measure_probes(objective, batch, states, scores, tally)
 
 
 def _measure_drafts(
@@ -128,23 +128,25 @@ def _measure_spans(
     is_absent = (batch.span[slot] == 0).all(1)
     says_absent = best.end.flatten(0, 1)[picked][:, 0] == 0
     tally.add("span_absent_recall", says_absent, is_absent)
-    tally.add("span_proposed", ~says_absent)
+    tally.add("span_proposed", ~says_absent, batch.is_given[slot])
     is_known = is_there | is_absent
     surety = best.probability.flatten(0, 1)[picked][:, 0]
     is_sure = ~says_absent & is_known & (surety >= objective.bundle.calibration.span_from)
     tally.add("span_precision", found[:, 0] & is_there, is_sure)
 
 
-def _measure_probes(objective: HeadObjective, batch: HeadTensors, states: Tensor, tally: Tally) -> None:
-    probes = objective.bundle.probes
-    assert probes is not None
+def _measure_probes(
+    objective: HeadObjective, batch: HeadTensors, states: Tensor, scores: SpanScores, tally: Tally
+) -> None:
     optional = batch.is_optional.nonzero()[:, 0]
     if not len(optional):
         return
     odds = key_log_odds(batch, states, optional, objective.ends)
-    said = probes.presence(states[batch.anchor[optional]], batch.kinds[optional], odds) > 0
-    tally.add("presence_accuracy", said == batch.is_present[optional])
-    tally.add("presence_of_backbone", (odds > 0) == batch.is_present[optional])
+    said, is_present = objective.presence(batch, states, scores, optional) > 0, batch.is_present[optional]
+    tally.add("presence_accuracy", said == is_present)
+    tally.add("presence_recall", said, is_present)
+    tally.add("absence_recall", ~said, ~is_present)
+    tally.add("presence_of_backbone", (odds > 0) == is_present)
 
 
 @dataclass(frozen=True, slots=True)

@@ -216,7 +216,7 @@ class HeadObjective(nn.Module):
         copies = self.copies(batch, scores, drafts)
         rows = self.open_logits(batch, states, drafts, copies, is_judged=is_judged, is_blank=is_blank)
         span, whole = self._span_losses(batch, messages, scores)
-        presence, length = self._probe_losses(batch, states)
+        presence, length = self._probe_losses(batch, states, scores)
         parts = {
             **self._token_losses(batch, states, drafts, rows, progress),
             "span_loss": span,
@@ -358,18 +358,27 @@ class HeadObjective(nn.Module):
         whole = whole_span_loss(span_log_probabilities(scores).flatten(0, 1)[picked], labels)
         return pointed, whole
 
-    def _probe_losses(self, batch: HeadTensors, states: Tensor) -> tuple[Tensor, Tensor]:
+    def presence(self, batch: HeadTensors, states: Tensor, scores: SpanScores, which: Tensor) -> Tensor:
+        """Log-odds that the arguments of some optional slots are given, (n,)."""
+        probes = self.bundle.probes
+        assert probes is not None
+        with torch.no_grad():
+            odds = key_log_odds(batch, states, which, self.ends)
+        told = torch.zeros(len(batch.anchor), device=states.device)
+        is_asked = batch.span_grid >= 0
+        told = told.index_put((batch.span_grid[is_asked],), scores.given[is_asked])
+        return probes.presence(states[batch.anchor[which]], batch.kinds[which], odds) + told[which]
+
+    def _probe_losses(self, batch: HeadTensors, states: Tensor, scores: SpanScores) -> tuple[Tensor, Tensor]:
         head = self.bundle.probes
         assert head is not None
         given = batch.is_given.nonzero()[:, 0]
-        scores = head.lengths(states[batch.anchor[given]], batch.kinds[given])
-        length = length_loss(scores, batch.num_tokens[given])
+        lengths = head.lengths(states[batch.anchor[given]], batch.kinds[given])
+        length = length_loss(lengths, batch.num_tokens[given])
         optional = batch.is_optional.nonzero()[:, 0]
         if not len(optional):
             return length * 0.0, length
-        with torch.no_grad():
-            odds = key_log_odds(batch, states, optional, self.ends)
-        presence = head.presence(states[batch.anchor[optional]], batch.kinds[optional], odds)
+        presence = self.presence(batch, states, scores, optional)
         return presence_loss(presence, batch.is_present[optional]), length
 
 

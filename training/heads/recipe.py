@@ -62,6 +62,10 @@ class HeadsRecipe(RunRecipe):
     """Whose tokens are labels: those of the data, or what the backbone itself would write, up to where it
     leaves the data. The first is for values that are right, the second for drafts that are accepted."""
 
+    fill_calls: int = Field(default=0, ge=0)
+    """Held-out calls that the deployed engine fills at every measurement; they then decide which checkpoint
+    is the best. It loads the backbone a second time; 0: shares of right slots decide."""
+
     sizes: SizesRecipe = SizesRecipe()
     noise: HeadNoiseRecipe = HeadNoiseRecipe()
     losses: LossWeights = LossWeights()

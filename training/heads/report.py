@@ -14,6 +14,7 @@ from .metrics import warnings_of
 from .recipe import HeadsRecipe
 
 _ROWS = (
+    ("calls right, filled without reading drafts again", "fill_exact"),
     ("values right, drafted in one step", "slot_exact"),
     ("values right, by the backbone token by token", "backbone_slot_exact"),
     ("tokens right in one step", "token_accuracy"),
@@ -23,6 +24,8 @@ _ROWS = (
     ("values not in the text, known to be", "span_absent_recall"),
     ("spans that are sure, right", "span_precision"),
     ("presence of optional arguments right", "presence_accuracy"),
+    ("optional arguments that are given, known to be", "presence_recall"),
+    ("optional arguments that are not given, known to be", "absence_recall"),
     ("values that fit their budget", "length_coverage"),
 )
 

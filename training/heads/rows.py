@@ -293,8 +293,11 @@ class _Groups:
         self._known: dict[tuple[int, int, tuple[tuple[int, int], ...]], int] = {}
 
     def add(self, number: int, row: int, slot: RowSlot) -> tuple[int, int]:
-        """Put a slot into its group; returns its span in the group's columns."""
-        if not slot.is_given or slot.kind == "constants":
+        """Put a slot into its group; returns its span in the group's columns.
+
+        Optional ones that are not given are asked about as well: the messages tell that, too.
+        """
+        if not (slot.is_given or slot.is_optional) or slot.kind == "constants":
             return UNKNOWN_SPAN
         call = self._rows[row].calls[slot.call]
         key = (row, call.begin, call.copyable)
@@ -302,6 +305,8 @@ class _Groups:
             self._begin(key)
         group = self._known[key]
         self.slots[group].append(number)
+        if not slot.is_given:
+            return UNKNOWN_SPAN
         if slot.span in (ABSENT_SPAN, UNKNOWN_SPAN):
             return slot.span
         columns = self._columns[group]

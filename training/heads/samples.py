@@ -42,7 +42,7 @@ class SlotSample(NamedTuple):
     """Tokens from behind the tool's name to the slot."""
 
     value: tuple[int, ...]
-    """Gold tokens of the value; none where it is not given."""
+    """Gold tokens of the value; where it is not given those that every value begins with."""
 
     kind: str
     is_string: bool
@@ -188,13 +188,14 @@ class Sampler:
 
     def _slot(self, branch: SlotBranch, **known: Any) -> SlotSample:
         encode = self._encode
+        lead = lead_ids(branch.slot, encode)
         return SlotSample(
             **{
                 "literal": branch_ids(branch, encode),
-                "value": (),
+                "value": lead,
                 "kind": branch.kind,
                 "is_string": branch.slot.is_string,
-                "num_lead": len(lead_ids(branch.slot, encode)),
+                "num_lead": len(lead),
                 "is_given": False,
                 "is_optional": branch.is_optional,
                 "is_present": False,

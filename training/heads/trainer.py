@@ -19,6 +19,7 @@ from ..ranks import ALONE, Ranks
 from ..run import TrainingRun, Watcher, load_weights
 from .backbone import FrozenBackbone
 from .copies import CopySpeller
+from .fills import HeldOutFills
 from .frozen import reader_for
 from .inputs import HeadTensors, TokenTables
 from .metrics import Tally, measure, warnings_of
@@ -31,7 +32,7 @@ BUNDLE_FOLDER = "bundle"
 _FIRST_PRESENCE_WEIGHT = 0.1
 
 _JUDGED_BY = ("slot_exact", "token_accuracy", "span_top1", "presence_accuracy")
-"""Shares whose mean decides which checkpoint is the best: a fill copies, drafts and leaves out."""
+"""Shares whose mean decides which checkpoint is the best where no calls are filled to know."""
 
 
 def write_bundle(backbone: FrozenBackbone, recipe: HeadsRecipe, output: Path, *, name: str = "best") -> Path:
@@ -86,6 +87,7 @@ class HeadsTrainer(TrainingRun):
         dtype = getattr(torch, recipe.dtype)
         self._reader = reader_for(backbone.model, config.taps, dtype=dtype, is_compiled=recipe.compile)
         tables = TokenTables.of(backbone.vocabulary, backbone.facts.vocab_size, recipe.device)
+        self._fills = HeldOutFills(backbone.folder, recipe.fill_calls) if recipe.fill_calls else None
         self._objective = HeadObjective(
             self.bundle,
             backbone.ends,
@@ -184,7 +186,12 @@ class HeadsTrainer(TrainingRun):
         shares = {name: round(value, 5) for name, value in tally.shares().items()}
         self._warn(shares)
         judged = [shares[name] for name in _JUDGED_BY if name in shares]
-        return shares, -sum(judged) / max(len(judged), 1)
+        worth = sum(judged) / max(len(judged), 1)
+        if self._fills is not None:
+            dtype = getattr(torch, self._recipe.dtype)
+            shares["fill_exact"] = round(self._fills.share_right(self.bundle, dtype), 5)
+            worth = shares["fill_exact"] + worth / 100  # which decides between equals
+        return shares, -worth
 
     def _warn(self, metrics: dict[str, float]) -> None:
         if self.counters.step > self._recipe.schedule.warmup_steps:

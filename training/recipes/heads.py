@@ -31,14 +31,20 @@ def heads_preset(preset: Preset) -> HeadsRecipe:
                 }
             )
         case "cpu":
-            return HeadsRecipe(schedule=ScheduleRecipe(total_steps=3000, warmup_steps=50), validate_every=250)
+            # Falling from the first step on: at a constant rate hardly anything is learnt.
+            return HeadsRecipe(
+                schedule=ScheduleRecipe(total_steps=2000, warmup_steps=50, decay_share=1.0),
+                validate_every=200,
+                validation_batches=8,
+                fill_calls=80,
+            )
         case "gpu":
             base = HeadsRecipe(name="heads-gpu", device="cuda")
             return base.model_copy(
                 update={
                     "data": base.data.model_copy(update={"processes": 8}),
                     "batch": BatchRecipe(tokens=73_728),
-                    "schedule": ScheduleRecipe(total_steps=6000, warmup_steps=200),
+                    "schedule": ScheduleRecipe(total_steps=6000, warmup_steps=200, decay_share=1.0),
                 }
             )
 

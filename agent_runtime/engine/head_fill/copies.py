@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -41,13 +41,26 @@ class Copy:
     end: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copies:
+    """What the span head says of a call's slots, by their numbers in the reading.
+
+    Attributes:
+        proposed: spans of every slot that was asked about, most probable first.
+        given: what the messages add to the log-odds that the slot's argument is given.
+    """
+
+    proposed: Mapping[int, tuple[Copy, ...]] = field(default_factory=dict)
+    given: Mapping[int, float] = field(default_factory=dict)
+
+
 def propose_copies(
     heads: LoadedHeads,
     reading: CallReading,
     vocabulary: TokenVocabulary,
     copyable: Sequence[tuple[int, int]],
-) -> dict[int, tuple[Copy, ...]]:
-    """Spans for every slot that holds no constant, most probable first, by the slot's number in the reading.
+) -> Copies:
+    """Ask the span head about every slot that holds no constant.
 
     Args:
         heads: with or without a span head.
@@ -60,7 +73,7 @@ def propose_copies(
     places = [place for start, end in copyable for place in range(start, end) if place]
     places = places[-_MOST_COPYABLE:]
     if span is None or not asked or not places:
-        return {}
+        return Copies()
     slots = [reading.slots[number] for number in asked]
     messages = collate_messages(
         [(reading.prompt_states, reading.prompt_ids)],
@@ -78,15 +91,19 @@ def propose_copies(
     )
     diffusion = heads.bundle.config.diffusion
     most = _MOST_PROPOSALS if diffusion is None else max(_MOST_PROPOSALS, diffusion.num_copies)
-    found = best_spans(span(inputs, messages, heads.ends), k=most + 1)
+    scores = span(inputs, messages, heads.ends)
+    found = best_spans(scores, k=most + 1)
     temperature = heads.bundle.calibration.span
     shares = temperature.probability(found.probability.clamp(1e-6, 1 - 1e-6).logit())[0].tolist()
     spans = torch.stack((found.start[0], found.end[0]), -1).tolist()
     said = found.probability[0].tolist()
-    return {
-        number: _copies(slot, reading, vocabulary, zip(spans[row], shares[row], said[row], strict=True))
-        for row, (number, slot) in enumerate(zip(asked, slots, strict=True))
-    }
+    return Copies(
+        proposed={
+            number: _copies(slot, reading, vocabulary, zip(spans[row], shares[row], said[row], strict=True))
+            for row, (number, slot) in enumerate(zip(asked, slots, strict=True))
+        },
+        given=dict(zip(asked, scores.given[0].tolist(), strict=True)),
+    )
 
 
 def first_scores(rows: Sequence[Row], prompt_ids: Sequence[int], vocabulary: TokenVocabulary) -> Tensor:

@@ -8,7 +8,7 @@ Where heads have nothing to say, values are copied as without them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -127,13 +127,13 @@ class HeadDrafter(Drafter):
             if key in self._reads:
                 continue
             self._reads[key] = read
-            self._copies[key] = copies.get(number, ())
+            self._copies[key] = copies.proposed.get(number, ())
             if read.branch.slot.constants:
                 self._proposals[key] = [self._choice(read)]
             else:
                 self._proposals[key] = [self._copied(read, copy) for copy in self._sure_copies(key)]
                 self._note_items(read.branch.path, self._copies[key])
-        self._presence = self._presences(reading.slots)
+        self._presence = self._presences(reading.slots, copies.given)
         if self._watch is not None:
             self._watch(
                 "propose", [self._proposed_trace(key, found) for key, found in self._proposals.items()]
@@ -303,15 +303,19 @@ class HeadDrafter(Drafter):
         behind = self._view.bytes_of(self._reading.prompt_ids[copies[0].end : copies[0].end + 96])
         self._items[path] = (copies[0].text, *listed_after(behind.decode(errors="ignore")))
 
-    def _presences(self, slots: Sequence[SlotRead]) -> dict[str, float]:
-        """How probable it is that each optional slot is given, by path."""
+    def _presences(self, slots: Sequence[SlotRead], told: Mapping[int, float]) -> dict[str, float]:
+        """How probable it is that each optional slot is given, by path; `told` is what the messages add."""
         probes = self._heads.bundle.probes
-        asked = [slot for slot in slots if slot.branch.is_optional]
+        numbers = [number for number, slot in enumerate(slots) if slot.branch.is_optional]
+        asked = [slots[number] for number in numbers]
         if probes is None or not asked:
             return {}
         anchors = torch.stack([slot.anchor for slot in asked])
         kinds = torch.tensor([slot.kind for slot in asked], device=anchors.device)
         log_odds = probes.presence(anchors, kinds, self._key_log_odds(asked))
+        log_odds = log_odds + torch.tensor(
+            [told.get(number, 0.0) for number in numbers], device=log_odds.device
+        )
         shares = self._heads.bundle.calibration.presence.probability(log_odds).tolist()
         return {slot.branch.path: share for slot, share in zip(asked, shares, strict=True)}
 
