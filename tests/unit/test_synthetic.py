@@ -29,7 +29,7 @@ from training.data.synthetic.measures import measure_action, sibling_measures
 from training.data.synthetic.number_kinds import percent_kind
 from training.data.synthetic.numbers import number_words, ordinal
 from training.data.synthetic.results import make_result
-from training.data.synthetic.tools import draw_tool, is_confusable
+from training.data.synthetic.tools import draw_tool, is_confusable, subject_of
 
 SAMPLE = 1500
 
@@ -572,3 +572,10 @@ def test_small_talk_beside_tools_is_answered_in_words(sample: list[Example]) -> 
 
     assert len({example.messages[-2]["content"] for example in chats}) > 20
     assert not any(calls_of(example) for example in chats)
+
+
+def test_every_action_has_a_subject_to_ask_about() -> None:
+    """A robot moved "to a position" has nothing before its preposition."""
+    subjects = {action.object: subject_of(action) for action in actions()}
+    assert all(subjects.values())
+    assert subjects["to a position"] == "position"

@@ -141,16 +141,20 @@ def _describe_tool(draw: Draw, action: Action, verb: str, parameters: list[Param
     return text[0].upper() + text[1:] + ("." if draw.chance(0.8) else "")
 
 
+_ARTICLES = ("a", "an", "the", "my")
+_PREPOSITIONS = ("on", "in", "from", "to", "with", "at", "for", "by")
+
+
 def subject_of(action: Action) -> str:
     """The thing whose attributes the parameters are: `the area of a triangle` -> `triangle`."""
     text = action.object
     if " of " in text and action.family in ("calc", "get"):
         text = text.rsplit(" of ", 1)[1]
     words = text.split(" ")
-    if words[0] in ("a", "an", "the", "my"):
+    while len(words) > 1 and words[0] in (*_ARTICLES, *_PREPOSITIONS):
         words = words[1:]
     for number, word in enumerate(words):
-        if word in ("on", "in", "from", "to", "with", "at", "for", "by"):
+        if number and word in _PREPOSITIONS:
             words = words[:number]
             break
     return " ".join(words)
