@@ -8,6 +8,7 @@ the first token of the tool's name is there already.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,8 +39,17 @@ class Decision:
     call_logits: Rows
 
 
+DraftAhead = Callable[[CallFrontier, Tape], Sequence[int]]
+"""Tokens that may come behind what is on the tape, where the frontier stands too."""
+
+
 def decide(
-    view: BackboneView, tape: Tape, frontier: CallFrontier, *, call_bias: float = 0.0
+    view: BackboneView,
+    tape: Tape,
+    frontier: CallFrontier,
+    *,
+    call_bias: float = 0.0,
+    draft_ahead: DraftAhead | None = None,
 ) -> Program[Decision]:
     """Read what is pending and the beginning of a call; the tape then stands where the frontier stands.
 
@@ -48,11 +58,13 @@ def decide(
         tape: ends where the reply begins.
         frontier: the calls that may be made; taken as far as it is forced.
         call_bias: added to the log-odds of a call.
+        draft_ahead: drafts the rest of the call, which is then read in the same forward.
     """
     reply_start = tape.length
     opening = (*call_opening(view), *frontier.take_forced())
     tape.write(opening)
-    rows = yield from tape.read(tape.length - reply_start + 1)
+    ahead = () if draft_ahead is None else draft_ahead(frontier, tape)
+    rows = yield from tape.read(tape.length - reply_start + 1, ahead=ahead)
     return Decision(
         call_probability=_probability(rows[0], (view.call_open,), bias=call_bias),
         opening=opening,

@@ -116,6 +116,13 @@ class Job:
         self._num_cached += copied
         return copied
 
+    @property
+    def _num_plain(self) -> int:
+        """Tokens of the waiting forward before those that are read exactly."""
+        assert self._forward is not None
+        num_tokens = len(self._forward.token_ids)
+        return 0 if self._forward.is_exact else num_tokens - self._forward.num_exact
+
     def is_read(self) -> bool:
         """Whether the waiting forward needs no more computing."""
         forward = self._forward
@@ -125,10 +132,13 @@ class Job:
         """Sizes of the chunks its waiting forward still needs."""
         assert self._forward is not None and self._reader is not None
         forward, rule = self._forward, self._reader.batch_rule
-        if forward.is_exact and rule.padded_rows is not None:
-            sizes = cut_to_size(len(forward.token_ids) - self._num_done, max(1, rule.padded_rows))
+        num_plain, num_exact = self._num_plain, len(forward.token_ids) - self._num_plain
+        sizes = cut_at_blocks(forward.at, num_plain, min(self._num_done, num_plain), rule.block_tokens)
+        num_done = max(0, self._num_done - num_plain)
+        if rule.padded_rows is not None:
+            sizes += cut_to_size(num_exact - num_done, max(1, rule.padded_rows))
         else:
-            sizes = cut_at_blocks(forward.at, len(forward.token_ids), self._num_done, rule.block_tokens)
+            sizes += cut_at_blocks(forward.at + num_plain, num_exact, num_done, rule.block_tokens)
         return (*sizes, *(part.num_tokens for part in self._branch_parts))
 
     def block_name(self) -> tuple[int, tuple[int, ...]] | None:
@@ -157,7 +167,7 @@ class Job:
                     forward.token_ids[start:stop],
                     forward.at + start,
                     num_wanted,
-                    is_exact=forward.is_exact,
+                    is_exact=start >= self._num_plain,
                 )
             )
             start = stop
@@ -170,6 +180,8 @@ class Job:
             if self._num_done == len(self._forward.token_ids):
                 self._note_branches(self._branch_parts.popleft(), rows)
                 continue
+            if chunk.is_exact:
+                self._sequence.stop_sharing()
             self._sequence.note_read(chunk.token_ids)
             self._num_done += len(chunk.token_ids)
             if rows is not None:
@@ -262,6 +274,11 @@ class Job:
             )
         if forward.branches_behind is not None and not 0 < forward.branches_behind <= end:
             return ValueError(f"branches cannot stand behind {forward.branches_behind} of {end} tokens")
+        if not 0 <= forward.num_exact <= forward.num_logits:
+            return ValueError(
+                f"{forward.num_exact} tokens read exactly, of which {forward.num_logits} rows are wanted: "
+                "the row behind every such token is"
+            )
         if not all(forward.branches) or forward.num_branch_logits < 0:
             return ValueError("a branch has no tokens, or fewer than no rows of logits are wanted of it")
         if not 0 <= forward.num_states <= (end if self._reader.taps else 0):

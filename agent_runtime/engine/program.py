@@ -25,7 +25,8 @@ class Forward:
 
     The rows of an exact forward do not depend on which tokens were read together: one forward over many
     tokens gives each the bits that forwards over one token each would give. It costs a little, and what it
-    reads is not shared with other turns.
+    reads is not shared with other turns. The last `num_exact` tokens of any forward are read exactly, with
+    the bits of an exact forward behind the others.
 
     `branches` are read in the same forward, each as if it alone followed `token_ids`, or alone followed the
     first `branches_behind` tokens of the turn; afterwards they are forgotten. `num_branch_logits` rows are
@@ -45,6 +46,7 @@ class Forward:
     num_branch_logits: int = 1
     num_states: int = 0
     branches_behind: int | None = None
+    num_exact: int = 0
 
 
 @dataclass(frozen=True, slots=True)

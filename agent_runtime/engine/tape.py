@@ -89,9 +89,9 @@ class Tape:
 
         Args:
             num_logits: rows that are wanted.
-            ahead: tokens that may come next, read in the same forward if there is one. They are not
-                written; their rows are kept.
-            is_exact: whether the rows must be the same whatever is read together.
+            ahead: tokens that may come next, read in the same forward if there is one, always exactly. They
+                are not written; their rows are kept.
+            is_exact: whether the rows of what is pending must be the same whatever is read together.
             num_states: states of the last so many tokens written are kept in `states`; then those of the
                 tokens ahead are kept too.
         """
@@ -108,7 +108,12 @@ class Tape:
         at = self._read_length + num_known
         asked_states = num_states + len(ahead) if num_states else 0
         reading = yield Forward(
-            [*rest, *ahead], at, num_wanted + len(ahead), is_exact=is_exact, num_states=asked_states
+            [*rest, *ahead],
+            at,
+            num_wanted + len(ahead),
+            is_exact=is_exact,
+            num_states=asked_states,
+            num_exact=len(ahead),
         )
         self._read_length += len(token_ids)
         self._note(reading)

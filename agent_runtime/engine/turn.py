@@ -47,7 +47,6 @@ from .draft_copies import CopySource
 from .fill import FilledCall, FilledSlot, NextRow, fill_autoregressive
 from .head_fill.call_reader import CallOpening, DiffusionReader, HeadVerifiedReader
 from .head_fill.head_drafter import HeadDrafter
-from .head_fill.loaded import LoadedHeads
 from .head_fill.settings import DenoiseSettings
 from .program import Program
 from .sampling import Sampler, Sampling
@@ -267,12 +266,21 @@ class _TurnWriter:
     def _choose(self) -> Program[Turn]:
         request, choice = self._request, self._request.tool_choice
         frontier = self._frontier(self._choosable(), len(call_opening(self._view)))
+        reader = self._copying_reader() if self._is_call_likely else None
         with self._timed("prefill" if self._tape.num_forwards == 0 else "decide"):
-            decision = yield from decide(self._view, self._tape, frontier, call_bias=request.call_bias)
+            decision = yield from decide(
+                self._view,
+                self._tape,
+                frontier,
+                call_bias=request.call_bias,
+                draft_ahead=None if reader is None else reader.draft_ahead,
+            )
+        if reader is not None:
+            reader.learn(decision.call_logits, self._tape)
         probability = decision.call_probability
         if choice.mode == "required" or probability > 0.5:
             turn = yield from self._call(
-                frontier, decision.call_logits, probability, opening=decision.opening
+                frontier, decision.call_logits, probability, opening=decision.opening, reader=reader
             )
             if turn.stop_reason != "abstained":
                 return turn
@@ -325,8 +333,18 @@ class _TurnWriter:
         *,
         words: Decoded | None = None,
         opening: tuple[int, ...] | None = None,
+        reader: VerifiedReader | None = None,
     ) -> Program[Turn]:
-        """Write calls until none follows; `opening` is what the tape already holds of the first."""
+        """Write calls until none follows.
+
+        Args:
+            frontier: of the first.
+            logits: the row for its next token, where that is read.
+            call_probability: of the decision that led here.
+            words: what was said before.
+            opening: what the tape already holds of the first.
+            reader: of the first, where it has drafted it already.
+        """
         stop_reason: StopReason = "tool_calls"
         while True:
             call_id, token_log = self._next_call_id(), self._token_log(opening)
@@ -339,11 +357,12 @@ class _TurnWriter:
                     sampler=self._sampler,
                     max_length=self._max_length,
                     logits=logits,
-                    next_row=self._row_reader(),
+                    next_row=self._row_reader() if reader is None else reader.next_row,
                     on_name=partial(self._begin_call, call_id),
                     on_text=_ArgumentsStream(call_id, self._emit),
                     token_log=token_log,
                 )
+            reader = None
             refusal = self._take(
                 filled, call_id, token_log, call_probability, self._tape.num_forwards - num_before
             )
@@ -375,28 +394,47 @@ class _TurnWriter:
         log.note_forced((call_opening(self._view) if opening is None else opening)[1:])
         return log
 
+    @property
+    def _is_call_likely(self) -> bool:
+        """Whether it pays to draft a call before it is decided on: results are mostly followed by words."""
+        messages = self._request.messages
+        return self._request.tool_choice.mode == "required" or not messages or messages[-1].role == "user"
+
     def _row_reader(self) -> NextRow | None:
         """How the rows of the next call are read; None is one by one."""
-        request, heads = self._request, self._view.heads
-        if request.fill == "autoregressive" or (request.fill == "verified" and not request.max_ahead):
+        if not self._is_drafted:
             return None
-        may_follow = request.is_parallel and len(self._calls) + 1 < request.max_calls
-        closing = (self._view.call_close,) if may_follow else ()
-        if heads is None:
-            drafter = Drafter(self._view, self._copy_source, closing=closing)
-            self._drafter = None
-            return VerifiedReader(
-                drafter, max_ahead=request.max_ahead, tokens_left=self._tokens_left
-            ).next_row
-        return self._head_reader(heads, closing)
+        reader = self._copying_reader()
+        return self._head_reader() if reader is None else reader.next_row
 
-    def _head_reader(self, heads: LoadedHeads, closing: tuple[int, ...]) -> NextRow:
-        request, view = self._request, self._view
+    @property
+    def _is_drafted(self) -> bool:
+        request = self._request
+        return request.fill == "diffusion" or (request.fill == "verified" and request.max_ahead > 0)
+
+    def _copying_reader(self) -> VerifiedReader | None:
+        """Reads the rows of the next call where copies draft it."""
+        request = self._request
+        if not self._is_drafted or self._view.heads is not None:
+            return None
+        drafter = Drafter(self._view, self._copy_source, closing=self._closing)
+        return VerifiedReader(drafter, max_ahead=request.max_ahead, tokens_left=self._tokens_left)
+
+    @property
+    def _closing(self) -> tuple[int, ...]:
+        """What follows the next call."""
+        request = self._request
+        may_follow = request.is_parallel and len(self._calls) + 1 < request.max_calls
+        return (self._view.call_close,) if may_follow else ()
+
+    def _head_reader(self) -> NextRow:
+        request, view, heads = self._request, self._view, self._view.heads
+        assert heads is not None
         drafter = HeadDrafter(
             view,
             self._copy_source,
             heads,
-            closing=closing,
+            closing=self._closing,
             copyable=request.copyable,
             settings=request.denoise,
             max_slot_tokens=request.max_slot_tokens,

@@ -9,7 +9,7 @@ that does not is corrected by the loop, and the rest is drafted anew from all th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ..scaffold.frontier import CallFrontier
 from .batching import BatchRule
@@ -46,16 +46,31 @@ class VerifiedReader:
         self._max_ahead = self._most_ahead = max_ahead
         self._drafted_at = 0
         self._num_drafts = 0
+        self._draft = Draft()
 
     def next_row(self, frontier: CallFrontier, tape: Tape) -> Program[Rows]:
         """The row behind everything on the tape; the frontier stands there too."""
         if tape.is_foreseen:
             rows = yield from tape.read(is_exact=True)
             return _last(rows)
-        draft = self._next_draft(frontier, tape)
-        rows = yield from tape.read(ahead=draft.token_ids, is_exact=True)
-        self._drafter.learn(draft, _last(rows), tape.ahead_rows)
+        ahead = self.draft_ahead(frontier, tape)
+        rows = yield from tape.read(ahead=ahead, is_exact=True)
+        self.learn(_last(rows), tape)
         return _last(rows)
+
+    def draft_ahead(self, frontier: CallFrontier, tape: Tape) -> Sequence[int]:
+        """A draft of what follows the tape, where the frontier stands too; `learn` when it was read."""
+        self._draft = self._next_draft(frontier, tape)
+        return self._draft.token_ids
+
+    def learn(self, row: Rows, tape: Tape) -> None:
+        """Take what the backbone said of the last draft, which the tape holds as read ahead.
+
+        Args:
+            row: behind what was written before the draft.
+            tape: as it stands after that forward.
+        """
+        self._drafter.learn(self._draft, row, tape.ahead_rows)
 
     def _next_draft(self, frontier: CallFrontier, tape: Tape) -> Draft:
         self._note_luck(tape)

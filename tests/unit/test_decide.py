@@ -56,6 +56,20 @@ def test_what_all_tools_share_is_read_with_the_prompt() -> None:
     assert VIEW.bytes_of(one.tokens).endswith(b'{"name": "get_the_weather_forecast", "arguments": {}}\n')
 
 
+def test_a_draft_is_read_with_the_prompt_and_exactly() -> None:
+    row_after = random_rows(VOCAB)
+    backbone = TableBackbone(row_after)
+    tape = Tape()
+    tape.write(PROMPT)
+    program = decide(VIEW, tape, frontier("book"), draft_ahead=lambda frontier, tape: [3, 4])
+
+    decision = run_program(program, backbone)
+
+    assert [forward.num_exact for forward in backbone.forwards] == [2]
+    assert np.array_equal(decision.call_logits, row_after(tuple(tape.token_ids)))
+    assert np.array_equal(tape.ahead_rows[1], row_after((*tape.token_ids, 3, 4)))
+
+
 @pytest.mark.parametrize(
     ("bias", "expected"), [(0.0, 0.75), (-math.log(3.0), 0.5), (100.0, 1.0), (-800.0, 0.0)]
 )
