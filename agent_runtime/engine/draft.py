@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle, islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,8 @@ from ..scaffold.canonical import string_body
 from ..scaffold.frontier import Allowed, CallFrontier
 from ..scaffold.nodes import Slot
 from ..scaffold.token_tree import TokenNode
-from .draft_copies import CopySource
+from ..scaffold.walker import ArrayFrame, Candidate
+from .draft_copies import CopySource, values_in
 from .tape import Rows
 from .view import BackboneView
 
@@ -29,6 +31,9 @@ Row = NDArray[np.float32]
 
 MAX_DRAFT_TOKENS = 56
 """Tokens of one draft. With what is certain, most drafts then fit one block of rows."""
+
+_MOST_PERIOD = 12
+"""Tokens of what a value repeats over and over, at most."""
 
 _MOST_BLIND = 2
 """Drafts that may guess without any reason that one value ends."""
@@ -168,12 +173,14 @@ class Drafter:
             begun = frontier.open_tokens
             if plan.path != slot.path or plan.token_ids[: len(begun)] != begun:
                 plan.path = slot.path
-                plan.token_ids, is_known = self._planned(slot, begun, plan)
-                if not is_known:
+                plan.written = values_in(frontier.settled_text)
+                plan.token_ids, plan.is_known = self._planned(slot, begun, plan)
+                if not plan.is_known:
                     plan.blind_path = plan.blind_path or slot.path
             if len(begun) < len(plan.token_ids) and is_allowed(plan.token_ids[len(begun)], allowed):
                 return plan.token_ids[len(begun)]
-            for path in self._alike_paths(slot.path):
+            # Nothing is known of further items once there was no reason for this one.
+            for path in self._alike_paths(slot.path) if plan.is_known else (slot.path,):
                 if path in self._ends and _holds(allowed.ending, self._ends[path]):
                     return self._ends[path]
             if not len(allowed.ending):
@@ -187,10 +194,38 @@ class Drafter:
 
     def _literal(self, frontier: CallFrontier, allowed: Allowed) -> int | None:
         """The token that leads out of a value, or on between values; None where there is no short way."""
+        node = frontier.literals
+        if node is not None and node.children and frontier.is_named:
+            number = self._spoken_of(frontier)
+            for token_id, child in node.children.items():
+                if number is not None and leads_to(child, number) and is_allowed(token_id, allowed):
+                    return token_id
         return towards_the_end(frontier, allowed)
+
+    def _spoken_of(self, frontier: CallFrontier) -> int | None:
+        """The first literal on offer that leads to something the question speaks of, else the last."""
+        *optional, last = enumerate(frontier.candidates)
+        for number, candidate in optional:
+            if candidate.is_end or self._is_spoken_of(candidate, frontier):
+                return number
+        return last[0]
+
+    def _is_spoken_of(self, candidate: Candidate, frontier: CallFrontier) -> bool:
+        slot, frame = candidate.slot, candidate.frame
+        if slot is None:
+            return False
+        if isinstance(frame, ArrayFrame) and frame.count > 1:
+            written = values_in(frontier.settled_text)
+            return bool(written) and self._source.is_listed(written[-1])
+        return self._source.tells(slot.path) or any(
+            self._source.says(text.strip()) for text in slot.constants
+        )
 
     def _planned(self, slot: Slot, begun: tuple[int, ...], plan: Plan) -> tuple[tuple[int, ...], bool]:
         """The tokens a value may have that begins like this, and whether there was any reason for them."""
+        period = _period(begun)
+        if period:
+            return (*begun, *islice(cycle(begun[-period:]), MAX_DRAFT_TOKENS)), True
         raw = self._view.bytes_of(begun)
         text = raw.decode(errors="ignore")
         value = self._value(slot, text, raw[len(text.encode()) :], plan)
@@ -212,35 +247,62 @@ class Drafter:
         if slot.constants:
             fitting = [text for text in slot.constants if text.startswith(begun)]
             return next((text for text in fitting if source.says(text.strip())), next(iter(fitting), None))
+        again = _again(plan.written) if slot.path.rpartition(".")[2].isdecimal() else None
+        if again is not None:
+            raw_again = (" " if slot.leading_space else "") + again
+            if raw_again.startswith(begun) and not partial:
+                return raw_again
         if not slot.is_string:
             number = begun.removeprefix(" ")
-            copied = source.continued_number(number) if number else plan.unused(source.numbers())
+            copied = plan.unwritten(source.numbers_for(slot.path, number))
+            if copied is None and number:
+                copied = source.continued_number(number)
             return None if copied is None else (" " if slot.leading_space else "") + copied
         if not begun and not partial:
-            copied = plan.unused(source.strings())
+            copied = plan.unwritten(source.strings_for(slot.path))
         else:
             try:
-                copied = source.continued(json.loads(f'"{begun}"'), partial)
+                said = json.loads(f'"{begun}"')
             except ValueError:  # in the midst of an escape
                 return None
+            copied = None if partial else plan.unwritten(source.strings_for(slot.path, said))
+            if copied is None:
+                copied = source.continued(said, partial)
         return None if copied is None else string_body(copied)
 
 
 @dataclass(slots=True)
 class Plan:
-    """What a draft wants to write into the slot it is in, and what it wrote into others unasked."""
+    """What a draft wants to write into the slot it is in, and what the call holds before it."""
 
     path: str | None = None
     token_ids: tuple[int, ...] = ()
+    is_known: bool = True
     blind_path: str | None = None
-    used: set[str] = field(default_factory=set)
+    written: Sequence[str] = ()
 
-    def unused(self, values: Iterator[str]) -> str | None:
-        """The first value that was not planned before."""
-        found = next((value for value in values if value not in self.used), None)
-        if found is not None:
-            self.used.add(found)
-        return found
+    def unwritten(self, values: Iterable[str]) -> str | None:
+        """The first value that the call does not hold already."""
+        return next((value for value in values if value not in self.written), None)
+
+
+def _again(items: Sequence[str]) -> str | None:
+    """The next item of a list that has begun to repeat itself: the last few are those before them."""
+    for period in range(1, _MOST_PERIOD + 1):
+        if len(items) >= 2 * period and items[-period:] == items[-2 * period : -period]:
+            return items[-period]
+    return None
+
+
+def _period(token_ids: Sequence[int]) -> int:
+    """How many tokens a value repeats, where it seems to do nothing else any more; 0 where it does not."""
+    for period in range(1, _MOST_PERIOD + 1):
+        length = max(4, 2 * period)
+        if len(token_ids) >= length and all(
+            token_ids[-place] == token_ids[-place - period] for place in range(1, length - period + 1)
+        ):
+            return period
+    return 0
 
 
 def _alike(path: str) -> str:
@@ -280,6 +342,11 @@ def towards_the_end(frontier: CallFrontier, allowed: Allowed) -> int | None:
             return last
     left = allowed.ending if len(allowed.ending) else allowed.ids
     return int(left[0]) if len(left) else None
+
+
+def leads_to(node: TokenNode, number: int) -> bool:
+    """Whether a literal of this number goes on or ends here."""
+    return number in node.ends or any(leads_to(child, number) for child in node.children.values())
 
 
 def _last_number(node: TokenNode) -> int:

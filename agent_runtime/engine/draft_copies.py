@@ -31,6 +31,16 @@ _LONGEST_LIST = 32
 _QUOTED = re.compile(
     r"\"([^\"\n]{1,240})\"|(?<!\w)'([^'\n]{1,240})'(?!\w)|\u201c([^\u201d\n]{1,240})\u201d|`([^`\n]{1,240})`"
 )
+_CODES = re.compile(r"(?<![\w\"'`])(?=\S*[\d_/@#\\])[^\s,;()\[\]{}\"'=<>]*[\w)](?!\w)")
+_VALUES = re.compile(r"\"((?:[^\"\\]|\\.)*)\"(:?)|(-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)")
+_LABEL_PARTS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+_UNTOLD = frozenset(
+    "the and for with from that this use used value given name get set list item num is has".split()
+)
+_LEAST_STEM = 3
+_LABEL_REACH = 40
+_BEHIND_WORTH = 6
+"""Characters that a word before a value is nearer to it than one behind it."""
 _NAMES = re.compile(r"(?<![.!?\n] )(?<!^)(?<!\n)\b[A-Z][\w'-]*(?: [A-Z][\w'-]*)*", re.MULTILINE)
 
 
@@ -46,6 +56,7 @@ class CopySource:
         """
         self._text = text
         self._question = question
+        self._places: dict[str, tuple[tuple[int, int], ...]] = {}
 
     @classmethod
     def of(
@@ -93,6 +104,63 @@ class CopySource:
         """The same for a number."""
         for found in _NUMBER.finditer(self._question):
             yield found[0]
+
+    def numbers_for(self, path: str, begun: str = "") -> Iterator[str]:
+        """Numbers of the question that begin like this, those that seem to be said of this argument first."""
+        yield from self._ranked(path, begun, [found.span() for found in _NUMBER.finditer(self._question)])
+
+    def strings_for(self, path: str, begun: str = "") -> Iterator[str]:
+        """The same for strings: what is quoted, names, and what looks like a code, an address or a path."""
+        spans = [
+            next(found.span(group) for group in range(1, 5) if found[group] is not None)
+            for found in _QUOTED.finditer(self._question)
+        ]
+        spans += [found.span() for found in _NAMES.finditer(self._question) if found[0] != "I"]
+        spans += [
+            found.span() for found in _CODES.finditer(self._question) if not _NUMBER.fullmatch(found[0])
+        ]
+        yield from self._ranked(path, begun, spans)
+
+    def tells(self, path: str) -> bool:
+        """Whether the question holds a word of an argument's name."""
+        return bool(self._label_places(path))
+
+    def is_listed(self, value: str) -> bool:
+        """Whether the question goes on behind a value as lists do."""
+        at = self._question.rfind(value)
+        return at >= 0 and bool(value) and _LIST_JOINT.match(self._question, at + len(value)) is not None
+
+    def _ranked(self, path: str, begun: str, spans: Sequence[tuple[int, int]]) -> Iterator[str]:
+        """Spans that begin like this, by how near they stand to a word of the argument's name."""
+        places = self._label_places(path)
+        text = self._question
+
+        def distance(span: tuple[int, int]) -> int:
+            before = [span[0] - end for _, end in places if end <= span[0]]
+            behind = [start - span[1] + _BEHIND_WORTH for start, _ in places if start >= span[1]]
+            return min(min(before, default=_LABEL_REACH), min(behind, default=_LABEL_REACH), _LABEL_REACH)
+
+        yield from (
+            text[slice(*span)] for span in sorted(spans, key=distance) if text.startswith(begun, span[0])
+        )
+
+    def _label_places(self, path: str) -> tuple[tuple[int, int], ...]:
+        """Where the question holds a word of an argument's name, in any form."""
+        found = self._places.get(path)
+        if found is None:
+            name = next((step for step in reversed(path.split(".")) if not step.isdecimal()), "")
+            words = [word.lower() for word in _LABEL_PARTS.findall(name)]
+            stems = [word.rstrip("s") for word in words if len(word) >= _LEAST_STEM and word not in _UNTOLD]
+            pattern = "|".join(map(re.escape, stems))
+            found = self._places[path] = (
+                tuple(
+                    place.span()
+                    for place in re.finditer(rf"\b(?:{pattern})\w*", self._question, re.IGNORECASE)
+                )
+                if stems
+                else ()
+            )
+        return found
 
     def says(self, words: str) -> bool:
         """Whether the question holds these words."""
@@ -155,6 +223,11 @@ class CopySource:
             return at, True
         word = found[0].rstrip(_TRAILING)
         return at + len(word), len(word) == len(found[0])
+
+
+def values_in(text: str) -> list[str]:
+    """The strings and numbers that the text of a call holds as values, as they are spelt."""
+    return [string or number for string, is_key, number in _VALUES.findall(text) if not is_key]
 
 
 def listed_after(text: str) -> Iterator[str]:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent_runtime.engine.draft_copies import CopySource
+from agent_runtime.engine.draft_copies import CopySource, values_in
 from agent_runtime.messages import Message
 from tests.programs import tiny_view
 
@@ -68,3 +68,31 @@ def test_the_question_is_what_the_user_said_last_and_what_came_since() -> None:
 
     assert list(source.numbers()) == ["3", "4"]
     assert source.continued_number("1") == "17"
+
+
+def test_numbers_said_of_an_argument_come_first() -> None:
+    source = CopySource("", question="Phase shift for angle 1.46, refractive index 2.43 and distance 13")
+
+    assert list(source.numbers_for("refractiveIndex"))[0] == "2.43"
+    assert list(source.numbers_for("distance", "1")) == ["13", "1.46"]
+    assert list(source.numbers_for("speed")) == ["1.46", "2.43", "13"]
+
+
+def test_codes_and_paths_are_values_a_string_may_have() -> None:
+    source = CopySource("", question="Zip ./slab/gate.zip for kai@example.org, ticket ORD-17.")
+
+    assert list(source.strings_for("ticket_id"))[0] == "ORD-17"
+    assert {"./slab/gate.zip", "kai@example.org"} <= set(source.strings_for("other"))
+
+
+def test_the_question_tells_of_an_argument_by_any_word_of_its_name() -> None:
+    source = CopySource("", question="Which stocks are listed, Rome, Oslo and Bern?")
+
+    assert source.tells("in_stock") and not source.tells("colour")
+    assert source.is_listed("Rome") and not source.is_listed("Bern")
+
+
+def test_a_calls_text_holds_its_values_without_its_keys() -> None:
+    text = '{"name": "f", "arguments": {"p": 73, "q": ["a", -0.5], "r'
+
+    assert values_in(text) == ["f", "73", "a", "-0.5"]
