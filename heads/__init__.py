@@ -74,6 +74,7 @@ if TYPE_CHECKING:
         span_log_probabilities,
     )
     from .taps import read_taps
+    from .weighing import NUM_WEIGHTS, ClashFeatures, ValueFeatures, ValueWeights
 
 _HOMES = {
     "bundle": ("HeadBundle",),
@@ -139,10 +140,12 @@ _HOMES = {
         "span_log_probabilities",
     ),
     "taps": ("read_taps",),
+    "weighing": ("NUM_WEIGHTS", "ClashFeatures", "ValueFeatures", "ValueWeights"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "NUM_WEIGHTS",
     "SLOT_KINDS",
     "BackboneEnds",
     "BackboneFacts",
@@ -150,6 +153,7 @@ __all__ = [
     "Calibration",
     "CallFeatures",
     "CardText",
+    "ClashFeatures",
     "ConfidenceConfig",
     "ConfidenceHead",
     "DiffusionConfig",
@@ -176,6 +180,8 @@ __all__ = [
     "SpanProposals",
     "SpanScores",
     "Temperature",
+    "ValueFeatures",
+    "ValueWeights",
     "best_spans",
     "call_tensor",
     "collate_messages",

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from .config import Frozen
 from .errors import HeadsError
+from .weighing import ValueWeights
 
 _LEAST_TEMPERATURE = 0.25
 _MOST_TEMPERATURE = 4.0
@@ -54,6 +55,9 @@ class Calibration(Frozen):
 
     length_quantile: float = Field(default=0.95, gt=0.0, le=1.0)
     """Share of values that shall fit the slot budget the length probe gives."""
+
+    values: ValueWeights | None = None
+    """How much what speaks for each value of a slot counts, where several are weighed. None: none are."""
 
     lock_from: float = Field(default=0.7, ge=0.0, le=1.0)
     """A position may be locked from this probability on."""

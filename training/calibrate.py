@@ -16,6 +16,7 @@ from typing import Any
 from agent_runtime import AgentRuntime, DeploymentConfig
 from agent_runtime.engine.confidence import CallConfidence, CallContext, KnownCall, PlainConfidence
 from agent_runtime.engine.fill import FilledCall
+from agent_runtime.engine.head_fill.weighing import WeighedSlot
 from agent_runtime.errors import AgentRuntimeError
 from agent_runtime.messages import read_messages
 from agent_runtime.model_engine import ModelEngine, ModelSource
@@ -35,6 +36,10 @@ class JudgedCall:
     """It is a call of the reference, value by value."""
     are_slots_right: Mapping[str, bool] | None
     """By path; None where the reference has no call of this tool, so that no value is right or wrong."""
+    expected: Mapping[str, Any] | None = None
+    """The values of that reference, by path."""
+    weighed: tuple[WeighedSlot, ...] = ()
+    """The slots whose values were weighed against others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +136,8 @@ def judge(example: Example, made: Sequence[tuple[FilledCall, CallContext]], *, f
                 plain=PlainConfidence().read(call, context),
                 is_right=reference is not None and is_same(call.arguments, reference),
                 are_slots_right=None if reference is None else _right_slots(call, reference),
+                expected=None if reference is None else dict(leaves(dict(reference))),
+                weighed=context.weighed,
             )
         )
         is_exact_with.append(len(calls) == num_expected and all(judged.is_right for judged in calls))

@@ -35,6 +35,7 @@ from ..scaffold.branches import slot_kind
 from ..scaffold.fitting import same_json
 from ..scaffold.shape import ConstantsShape
 from .fill import Decision, FilledCall, FilledSlot
+from .head_fill.weighing import WeighedSlot
 
 _SUREST = 20.0  # log-odds beyond this are not told apart
 
@@ -50,6 +51,7 @@ class CallContext:
         num_tools: tools that could have been called.
         call_probability: that there is a call at all.
         is_denoised: whether heads filled it, and the backbone did not verify every token.
+        weighed: the slots whose values were weighed against others they may have.
     """
 
     messages: Sequence[Message]
@@ -58,6 +60,7 @@ class CallContext:
     num_tools: int = 1
     call_probability: float = 1.0
     is_denoised: bool = False
+    weighed: tuple[WeighedSlot, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -519,6 +519,7 @@ class _TurnWriter:
                 num_tools=len(request.tools),
                 call_probability=call_probability,
                 is_denoised=request.fill == "diffusion",
+                weighed=() if self._drafter is None else self._drafter.weighed,
             ),
         )
         if request.tool_choice.mode == "auto" and confidence.call < request.abstain_below:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from tempfile import TemporaryDirectory
 
 from pydantic import Field
 
 from agent_runtime import DeploymentConfig
+from agent_runtime.config import Fill
 from agent_runtime.engine.model_folder import find_model_folder, fingerprint_of, read_config, read_tokenizer
 from agent_runtime.scaffold.vocabulary import TokenVocabulary
 from heads import (
@@ -21,6 +22,7 @@ from heads import (
     ConfidenceConfig,
     HeadBundle,
     HeadConfig,
+    ValueWeights,
     revised,
     stated_in_card,
 )
@@ -36,6 +38,7 @@ from ..reliability import (
     reliability_tables,
     write_reliability_report,
 )
+from ..value_fit import ValueFitRecipe, fit_values
 
 _NOTES = "### Confidence"
 
@@ -65,7 +68,10 @@ class CalibrateRecipe(RecipePart):
     data: CalibrateDataRecipe = CalibrateDataRecipe()
     fit: ConfidenceFitRecipe = ConfidenceFitRecipe()
 
-    fills: tuple[Literal["autoregressive", "verified", "diffusion"], ...] = ()
+    values: ValueFitRecipe = ValueFitRecipe()
+    """Of the weights by which the diffusion fill chooses values; they come first, since they change calls."""
+
+    fills: tuple[Fill, ...] = ()
     """How the calls are filled, each for its part of the conversations. None named: verified (its calls are
     those of the autoregressive fill, sooner), and diffusion where the bundle has a head for it."""
 
@@ -109,25 +115,34 @@ def calibrate(
 
     fills = recipe.fills or (("verified", "diffusion") if bundle.diffusion is not None else ("verified",))
 
-    def ask(seed: int, count: int, minutes: float) -> list[JudgedTurn]:
-        turns: list[JudgedTurn] = []
-        share = count // len(fills)
-        for number, fill in enumerate(fills):
-            examples = islice(synthetic_examples(seed, share * number, split="dev"), share)
-            asked = judged_turns(
-                model,
-                examples,
-                heads=heads if fill == "diffusion" else None,
-                deployment=DeploymentConfig(fill=fill),
-                concurrency=recipe.concurrency,
-                max_seconds=60 * minutes / len(fills),
-                on_turn=on_turn,
-            )
-            turns += asyncio.run(asked)
-        return turns
+    with TemporaryDirectory() as scratch:
+        deployed = Path(scratch)
 
-    fitted_on = ask(data.fit_seed, data.num_fit, data.minutes * 2 / 3)
-    tested_on = ask(data.test_seed, data.num_test, data.minutes / 3)
+        def ask(seed: int, count: int, minutes: float, fills: Sequence[Fill] = fills) -> list[JudgedTurn]:
+            turns: list[JudgedTurn] = []
+            share = count // len(fills)
+            for number, fill in enumerate(fills):
+                examples = islice(synthetic_examples(seed, share * number, split="dev"), share)
+                asked = judged_turns(
+                    model,
+                    examples,
+                    heads=deployed if fill == "diffusion" else None,
+                    deployment=DeploymentConfig(fill=fill),
+                    concurrency=recipe.concurrency,
+                    max_seconds=60 * minutes / len(fills),
+                    on_turn=on_turn,
+                )
+                turns += asyncio.run(asked)
+            return turns
+
+        if "diffusion" in fills:
+            part = recipe.values
+            # Weights that change nothing, so that values are weighed at all.
+            _set_values(bundle, ValueWeights()).save_pretrained(deployed)
+            fitted = fit_values(ask(part.seed, part.num_conversations, part.minutes, ("diffusion",)), part)
+            _set_values(bundle, fitted.weights, fitted.shares()).save_pretrained(deployed)
+        fitted_on = ask(data.fit_seed, data.num_fit, data.minutes * 2 / 3)
+        tested_on = ask(data.test_seed, data.num_test, data.minutes / 3)
     head, of_slots, of_calls, stated = fit_confidence(fitted_on, bundle.config, recipe.fit)
     calibration = bundle.calibration.model_copy(update={"confidence": of_slots, "call": of_calls})
     reliability = Reliability(
@@ -152,6 +167,17 @@ def calibrate(
         ),
     )
     return Calibrated(bundle, reliability, written)
+
+
+def _set_values(
+    bundle: HeadBundle, weights: ValueWeights | None, shares: Mapping[str, float] | None = None
+) -> HeadBundle:
+    """The bundle, choosing values by these weights."""
+    old = bundle.calibration
+    bundle.calibration = Calibration.model_validate(
+        {**old.model_dump(), "values": weights, "measured": {**old.measured, **(shares or {})}}
+    )
+    return bundle
 
 
 def _bundle_for(model: str | Path, folder: Path, recipe: CalibrateRecipe) -> HeadBundle:

@@ -9,7 +9,7 @@ where it has read it, else what the heads say.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from ..view import BackboneView
 from .call_reading import CallReading, Row, read_call
 from .head_drafter import HeadDrafter, made_up_row
 from .loaded import LoadedHeads
+from .rewriting import Rewriting
 from .settings import DenoiseSettings
 
 
@@ -154,6 +155,7 @@ class DiffusionReader:
         self._tokens_left = tokens_left
         self._vocab_size = vocab_size
         self._plan = Plan()
+        self._rewritten: dict[Hashable, tuple[int, float]] = {}
 
     def next_row(self, frontier: CallFrontier, tape: Tape) -> Program[Rows]:
         """A row for the frontier's next decision; what is pending may stay unread."""
@@ -191,10 +193,59 @@ class DiffusionReader:
         if is_open:
             self._drafter.denoise(last, frontier)
         self._drafter.is_settled = True
+        if before and self._drafter.can_weigh:
+            yield from self._reconsider(frontier, tape)
         self._drafter.given_up = self._find_doubtful(frontier)
+
+    def _reconsider(self, frontier: CallFrontier, tape: Tape) -> Program[None]:
+        """Weigh what the slots of the settled draft may hold, and note where that is not what is drafted."""
+        self._opening.ask_heads()
+        drafted = self._walk(frontier).completed
+        if drafted is None:
+            return
+        changes = yield from self._drafter.weigh(frontier, tape, drafted)
+        if not changes:
+            return
+        rewriting = Rewriting(changes, drafted)
+        rewritten: dict[Hashable, tuple[int, float]] = {}
+
+        def rewrite(at: CallFrontier, row: Row, usual: int) -> int:
+            is_read = at.place in self._drafter.rows
+            found = rewriting.decide(at, usual, is_read=is_read)
+            if found is None:
+                return usual
+            rewritten[at.place] = found
+            return found[0]
+
+        if rewriting.is_done_by(self._walk(frontier, rewrite).completed):
+            self._rewritten = rewritten
+            self._drafter.take(changes)
+
+    def _walk(
+        self, frontier: CallFrontier, decide: Callable[[CallFrontier, Row, int], int] | None = None
+    ) -> CallFrontier:
+        """Write the call from what is known, on a copy of the frontier.
+
+        Args:
+            frontier: behind what is written.
+            decide: told the place, what is known there and the most probable token; says what is taken.
+        """
+        frontier = frontier.copy()
+        left = self._tokens_left()
+        while left > 0:
+            left -= len(frontier.take_forced(left))
+            if frontier.completed is not None:
+                break
+            row = self._known_row(frontier)
+            token_id = best_of(row, frontier.allowed())
+            frontier.advance(token_id if decide is None else decide(frontier, row, token_id))
+            left -= 1
+        return frontier
 
     def _known_row(self, frontier: CallFrontier) -> Row:
         place, allowed = frontier.place, frontier.allowed()
+        if place in self._rewritten:
+            return made_up_row(self._vocab_size, *self._rewritten[place])
         row = self._drafter.rows.get(place)
         if row is not None:
             return row
@@ -208,20 +259,15 @@ class DiffusionReader:
         """The values less probable than the deployment trusts."""
         if not self._settings.fallback_below:
             return set()
-        frontier = frontier.copy()
         sums: dict[str, float] = {}
-        left = self._tokens_left()
-        while left > 0:
-            left -= len(frontier.take_forced(left))
-            if frontier.completed is not None:
-                break
-            allowed, slot = frontier.allowed(), frontier.open_slot
-            row = self._known_row(frontier)
-            token_id = best_of(row, frontier.allowed())
-            if slot is not None:
-                sums[slot.path] = sums.get(slot.path, 0.0) + _logprob(row, allowed, token_id)
-            frontier.advance(token_id)
-            left -= 1
+
+        def add(at: CallFrontier, row: Row, token_id: int) -> int:
+            if at.open_slot is not None:
+                path = at.open_slot.path
+                sums[path] = sums.get(path, 0.0) + _logprob(row, at.allowed(), token_id)
+            return token_id
+
+        self._walk(frontier, add)
         least = math.log(self._settings.fallback_below)
         return {path for path, logprob in sums.items() if logprob < least}
 

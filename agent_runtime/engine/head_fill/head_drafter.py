@@ -8,6 +8,7 @@ Where heads have nothing to say, values are copied as without them.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -22,15 +23,18 @@ from ...scaffold.branches import slot_kind
 from ...scaffold.frontier import Allowed, CallFrontier
 from ...scaffold.nodes import Slot
 from ...scaffold.token_tree import TokenNode
-from ...scaffold.walker import ArrayFrame, Candidate
+from ...scaffold.walker import ArrayFrame, CallWalker, Candidate
 from ..draft import Draft, Drafter, Plan, best_of, is_allowed
 from ..draft_copies import CopySource, listed_after
+from ..program import Program
+from ..tape import Tape
 from ..view import BackboneView
 from .call_reading import CallReading, Row, SlotRead
 from .copies import Copy, propose_copies
 from .denoise import Denoiser, DraftSeen, OpenSlot
 from .loaded import LoadedHeads
 from .settings import DenoiseSettings
+from .weighing import Changes, Choice, WeighedSlot, read_options
 
 Source = Literal["choice", "copy", "denoise"]
 Watch = Callable[[Literal["propose", "denoise", "read"], Sequence[SlotTrace]], None]
@@ -111,6 +115,8 @@ class HeadDrafter(Drafter):
         """Whether nothing is read any more: what was said of one item no longer counts for the next."""
         self.given_up: set[str] = set()
         """Paths of the values that are left to the backbone, token by token."""
+        self.weighed: tuple[WeighedSlot, ...] = ()
+        """The slots whose options were weighed when the draft was settled."""
 
     @property
     def has_begun(self) -> bool:
@@ -151,6 +157,56 @@ class HeadDrafter(Drafter):
             for decision in draft.decisions
             if decision.index < len(draft.token_ids)
         )
+
+    # Weighing.
+
+    @property
+    def can_weigh(self) -> bool:
+        """Whether it is known what counts how much."""
+        return self._heads.bundle.calibration.values is not None
+
+    def weigh(self, frontier: CallFrontier, tape: Tape, drafted: CallWalker) -> Program[Changes]:
+        """Read what the slots of a settled draft may hold, and choose; nothing where the draft stands.
+
+        Args:
+            frontier: behind what is written.
+            tape: stands where the frontier stands.
+            drafted: behind that draft.
+        """
+        weights, reading = self._heads.bundle.calibration.values, self._reading
+        assert weights is not None and reading is not None
+        kinds = Counter(path for path, _ in self._reads)
+        reads = {
+            path: read
+            for (path, _), read in self._reads.items()
+            if kinds[path] == 1 and not _is_in_array(path) and path not in frontier.filled_paths
+        }
+        self.weighed = yield from read_options(
+            self._view,
+            tape,
+            tuple(reads.values()),
+            dict(drafted.filled),
+            copies={path: self._copies[path, read.branch.kind] for path, read in reads.items()},
+            presence=self._presence,
+            text="\n".join(self._shown(reading.prompt_ids[start:end]) for start, end in self._copyable),
+            name_end=len(reading.prompt_ids),
+            begun={} if frontier.open_slot is None else {frontier.open_slot.path: frontier.open_tokens},
+            max_slot_tokens=self._max_slot_tokens,
+        )
+        return Choice(self.weighed, weights).changes()
+
+    def take(self, changes: Changes) -> None:
+        """What was weighed becomes the call: new values are proposals of whoever had them."""
+        kinds = {slot.path: slot.kind for slot in self.weighed}
+        taken: list[SlotTrace] = []
+        for path, (option, probability) in changes.items():
+            if option.token_ids is not None:
+                key = path, kinds[path]
+                source: Source = "choice" if option.is_constant else "copy"
+                self._proposals.setdefault(key, []).insert(0, _sure(option.token_ids, probability, source))
+                taken.append(self._proposed_trace(key, self._proposals[key]))
+        if self._watch is not None and taken:
+            self._watch("propose", taken)
 
     # Denoising.
 
@@ -529,6 +585,10 @@ def _leads_to(node: TokenNode, number: int) -> bool:
 def _first_item(path: str) -> str:
     """The path of the first item of the same arrays."""
     return ".".join("0" if step.isdecimal() else step for step in path.split("."))
+
+
+def _is_in_array(path: str) -> bool:
+    return any(step.isdecimal() for step in path.split("."))
 
 
 def _array_of(path: str) -> tuple[str, int] | None:
