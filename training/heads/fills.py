@@ -49,16 +49,15 @@ class HeldOutFills:
 
     async def _share_right(self, heads: Path) -> float:
         deployment = DeploymentConfig(fill="diffusion", reencode_every=0)
-        waiting, num_right = iter(self._examples), 0
+        waiting = iter(self._examples)
+        verdicts: list[bool] = []
         async with AgentRuntime.load(self._model, heads=heads, deployment=deployment) as runtime:
 
             async def answer() -> None:
-                nonlocal num_right
-                for example in waiting:
-                    num_right += await _is_right(runtime, example)
+                verdicts.extend([await _is_right(runtime, example) for example in waiting])
 
             await asyncio.gather(*(answer() for _ in range(_AT_ONCE)))
-        return num_right / max(len(self._examples), 1)
+        return sum(verdicts) / max(len(verdicts), 1)
 
 
 async def _is_right(runtime: AgentRuntime, example: Example) -> bool:
