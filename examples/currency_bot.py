@@ -1,6 +1,6 @@
 """Money in another currency, at central banks' daily reference rates by Frankfurter.
 
-python examples/currency_bot.py --offline "Convert 100 EUR to USD"
+python examples/currency_bot.py --offline "Convert 250 EUR to USD"
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ BOT = Bot(
     title="Currency",
     about="I convert money, at today's reference rates.",
     credit=CREDIT,
-    tries=("Convert 50 GBP to JPY", "Convert 100 EUR to USD", "Convert 80 CHF to EUR"),
+    tries=("Convert 50 GBP to JPY", "Convert 250 EUR to USD", "Convert 80 CHF to EUR"),
     tools=(convert_money,),
     cards={"convert_money": conversion_card},
     briefs={"convert_money": brief},

@@ -1,6 +1,6 @@
 """Every event of a run as it happens: words, calls, results.
 
-python examples/streaming_bot.py "What is 12 * 34?"
+python examples/streaming_bot.py "What time is it in Tokyo?"
 """
 
 from __future__ import annotations
@@ -43,4 +43,4 @@ async def main(question: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else "What is 12 * 34?"))
+    asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else "What time is it in Tokyo?"))

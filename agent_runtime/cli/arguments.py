@@ -13,7 +13,7 @@ from .serve import add_serve_options
 
 EXAMPLES = """\
 examples:
-  smolcall ask "What is 12 * 34?"
+  smolcall ask "What time is it in Tokyo?"
   smolcall ask "What's the weather in Paris?" --tools weather.py
   smolcall call "Book a table for four" --tools tools.json --set temperature=0.7
   smolcall chat --tools mypackage.tools:search

@@ -32,7 +32,7 @@ DONE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 
 _MISUSES = (ConfigError, MessageError, SchemaError, ToolChoiceError)
 
-DEMO_QUESTION = "What is 12 * 34?"
+DEMO_QUESTION = "What time is it in Tokyo?"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
