@@ -24,6 +24,7 @@ from agent_runtime.engine.view import BackboneView
 from agent_runtime.errors import SchemaError
 from agent_runtime.events import DenoiseStep, TurnFinished
 from agent_runtime.messages import Message, Turn
+from agent_runtime.runtime import embedded_model_folder
 from agent_runtime.turn_engine import ToolChoice
 from tests.contract.schema_coverage import judge_for
 from tests.tiny_bundle import backbone_with_heads, make_tiny_bundle
@@ -34,6 +35,8 @@ from tests.unit.test_verified_turns import compared, random_shapes, requests_of
 NUM_CALLS = int(os.environ.get("SMOLCALL_HEAD_CALLS", "60"))
 """Calls of random schemas that are checked. `SMOLCALL_HEAD_CALLS=20000 pytest tests/unit/test_head_fill.py
 -k valid --timeout 0` checks as many as a release claims."""
+
+EMBEDDED = embedded_model_folder().parent
 
 QUICK = DeploymentConfig(device="cpu", max_tokens=300, max_slot_tokens=120, max_parallel_calls=1)
 
@@ -100,11 +103,16 @@ def diffusion_request(view: BackboneView, tool: Tool, number: int) -> TurnReques
 
 
 @pytest.mark.timeout(0 if NUM_CALLS > 1000 else 60)
-@pytest.mark.parametrize("is_random", [True, False])
+@pytest.mark.parametrize("kind", ["random", "new", "trained"])
 async def test_every_call_is_valid_whatever_heads_say(
-    model: Path, random_heads: Path, new_heads: Path, is_random: bool
+    model: Path, random_heads: Path, new_heads: Path, kind: str
 ) -> None:
-    backbone, view = backbone_with_heads(model, random_heads if is_random else new_heads)
+    folders = {
+        "random": (model, random_heads),
+        "new": (model, new_heads),
+        "trained": (EMBEDDED / "model", EMBEDDED / "heads"),  # these weigh values, too
+    }
+    backbone, view = backbone_with_heads(*folders[kind])
     asked: list[tuple[dict[str, Any], TurnRequest]] = []
     for number, schema in enumerate(random_schemas(2 * NUM_CALLS, 11)):
         try:
