@@ -392,15 +392,17 @@ def test_chat_in_a_real_terminal(folder: str) -> None:
     assert child.exitstatus == 0
 
 
-def test_interrupted_ask_is_status_130(folder: str) -> None:
+def test_interrupted_ask_is_status_130(tmp_path: Path) -> None:
+    # A model deep enough to be interrupted: that of the other tests is through with its answer within 0.3 s.
+    slow = make_tiny_model(tmp_path / "model", layers=64)
     child = pexpect.spawn(
         sys.executable,
-        ["-m", "agent_runtime", "ask", "Hi", "--model", folder, "--set", "max_tokens=3000", "--no-tools"],
+        ["-m", "agent_runtime", "ask", "Hi", "--model", str(slow), "--no-tools", "--set", "max_tokens=3000"],
         env={**os.environ, "TERM": "xterm", "OMP_NUM_THREADS": "1", "PROMPT_TOOLKIT_NO_CPR": "1"},
         encoding="utf-8",
         timeout=60,
     )
-    child.expect(r"[a-z]{40}")
+    child.expect(r"[a-z]{3}")
     child.sendintr()
     child.expect(pexpect.EOF)
     child.close()
