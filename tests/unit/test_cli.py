@@ -392,6 +392,10 @@ def test_chat_in_a_real_terminal(folder: str) -> None:
     assert child.exitstatus == 0
 
 
+def _hear_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def test_interrupted_ask_is_status_130(tmp_path: Path) -> None:
     # A model deep enough to be interrupted: that of the other tests is through with its answer within 0.3 s.
     slow = make_tiny_model(tmp_path / "model", layers=64)
@@ -402,7 +406,7 @@ def test_interrupted_ask_is_status_130(tmp_path: Path) -> None:
         encoding="utf-8",
         timeout=60,
         # A suite started in the background ignores Ctrl-C, and hands that on.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=_hear_interrupts,
     )
     child.expect(r"[a-z]{3}")
     child.sendintr()
